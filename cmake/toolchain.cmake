@@ -1,0 +1,31 @@
+# Flags that hold for every target.
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+# x86-64-v3 is the baseline everywhere, and contraction is off: results must not depend on what a compiler fuses.
+add_compile_options(-march=x86-64-v3 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+  $<$<BOOL:${TOMOGRID_WERROR}>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  add_compile_options(-Wno-sign-conversion)   # g++ leaves it out of -Wconversion for C++; keep the two alike
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
+
+find_program(MOLD mold)
+if(MOLD AND NOT TOMOGRID_SANITIZE)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+if(TOMOGRID_SANITIZE)
+  add_compile_options(-fsanitize=${TOMOGRID_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${TOMOGRID_SANITIZE})
+  if(TOMOGRID_SANITIZE MATCHES undefined)
+    add_compile_options(-fno-sanitize-recover=undefined)
+  endif()
+endif()
+if(TOMOGRID_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
