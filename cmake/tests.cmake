@@ -1,7 +1,7 @@
 # tomogrid_test(NAME SOURCES ... USES room ... [LIBRARIES ...] [LABELS ...] [TIMEOUT s] [SERIAL])
 #
-# One GoogleTest program; every TEST is a ctest entry. Labels say which sanitizer builds run it: "pure" (TSan),
-# "unit" (ASan/UBSan); "federation" and "cli" start real processes. TOMOGRID_DATA names the shared data folder.
+# One GoogleTest program; every TEST is a ctest entry. Labels say which builds run it besides release: "pure" and "threads"
+# (TSan), "unit" and "cli" (ASan/UBSan); "federation" and "cli" start real processes. TOMOGRID_DATA names the outside data.
 find_package(GTest REQUIRED)
 include(GoogleTest)
 set(TOMOGRID_DATA ${CMAKE_SOURCE_DIR}/../shared/data CACHE PATH "Outside test data (see docs/testing.md)")
@@ -16,8 +16,15 @@ function(tomogrid_test name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE TOMOGRID_DATA="${TOMOGRID_DATA}" TOMOGRID_BIN="${CMAKE_BINARY_DIR}/bin"
     TOMOGRID_SOURCE="${CMAKE_SOURCE_DIR}")
+  foreach(label IN LISTS ARG_LABELS)   # cmake --build ... --target tests_LABEL builds what a sanitizer run needs, no more
+    if(NOT TARGET tests_${label})
+      add_custom_target(tests_${label})
+    endif()
+    add_dependencies(tests_${label} ${name})
+  endforeach()
+  list(JOIN ARG_LABELS "+" label)   # one word: a list does not survive gtest_discover_tests; ctest -L takes a pattern
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${ARG_SERIAL})
+    PROPERTIES LABELS "${label}" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${ARG_SERIAL})
 endfunction()
 
 # tomogrid_fuzz(NAME SOURCE file USES room ...): a libFuzzer target; ./check runs each for 10 s. Corpus seeds, if any, in
@@ -29,4 +36,8 @@ function(tomogrid_fuzz name)
   target_link_libraries(${name} PRIVATE ${ARG_USES})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  if(NOT TARGET fuzzers)
+    add_custom_target(fuzzers)
+  endif()
+  add_dependencies(fuzzers ${name})
 endfunction()
