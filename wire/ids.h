@@ -12,7 +12,7 @@ namespace tomogrid::wire {
 class IdSource {
  public:
   void seed(const std::array<std::uint8_t, 32>& seed) { seed_ = seed; }
-  // The next 16 bytes of BLAKE2b-keyed(seed, counter).
+  // The first 16 bytes of SHA-256(seed || counter); both have a fixed length, so no extension is possible.
   std::array<std::uint8_t, 16> next();
   template <class IdType>
   IdType make() { return IdType{next()}; }

@@ -25,7 +25,9 @@ struct LoopOptions {
   std::chrono::milliseconds heartbeat{500};            // control connections
   std::chrono::milliseconds heartbeat_timeout{1500};
   std::chrono::milliseconds connect_timeout{3000};     // Connect to PeerUp
+  std::chrono::milliseconds farewell{500};             // at most, for byes at the end
   std::size_t sessions_max = 1000;
+  std::size_t sessions_per_member_max = 64;
   std::uint64_t stream_window = 16 * 1024 * 1024;      // credit ahead of what is stored, per stream
   std::uint64_t session_window = 64 * 1024 * 1024;     // for all streams of a session
   std::uint64_t undelivered_max = 4 * 1024 * 1024;     // the guard's bound on bytes received and not delivered

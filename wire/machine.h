@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "certs/certificate.h"
 #include "certs/keys.h"
 #include "certs/roles.h"
 #include "job/job.h"
@@ -50,6 +52,8 @@ struct Peer {
   std::string name;
   certs::Roles roles;
   std::uint64_t dial = 0;            // tag of the Connect that led here; 0: they dialled us
+  certs::SigningPublicKey signing_key{};                     // the leaf's: what they sign is verified with it
+  std::shared_ptr<const certs::CertificateChain> chain{};    // as shown at hello, to keep beside a receipt; not null from a Loop
 };
 
 // Whom to dial. Discovery suggests, the certificate decides: `transport_key` must be the leaf's key; `role` must be

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "base/text.h"
+#include "wire/messages/bounds.h"
 #include "wire/messages/job.h"
 #include "wire/messages/placement.h"
 #include "wire/messages/registry.h"
@@ -13,8 +14,6 @@
 #include "wire/messages/stream.h"
 
 namespace tomogrid::wire {
-
-inline constexpr std::size_t kControlMessageLimit = 64 * 1024;
 
 using Message = std::variant<
     // session
@@ -32,8 +31,12 @@ using Message = std::variant<
 // "place", "job-status": for logs and diagrams.
 std::string_view name_of(const Message& message);
 
-// One self-contained frame. Requires that it fits kControlMessageLimit (bounded lists see to it).
+// One self-contained frame. Requires that it fits kControlMessageLimit: every message within wire/messages/bounds.h does,
+// except that lists of messages (Snapshot, JobList) are split or trimmed by their sender, with fits().
 ByteString encode(const Message& message);
+bool fits(const Message& message);
+// Listings in as few Snapshots as fit, the last one marked; one empty Snapshot when there are none.
+std::vector<Snapshot> split_snapshot(const std::vector<Listing>& listings);
 
 // Decodes a whole frame to values, or says what is malformed; never throws, never allocates by a number in the frame
 // that the frame's size does not bear out. Trailing bytes are refused.

@@ -1,8 +1,8 @@
 // What a role lends to the loop that performs its effects: where rows, streams and workers live. A role without one of
 // these passes null, and an effect that needs it is then a bug.
 //
-// All calls come from the loop's thread, except StreamSink::write and StreamSource::read, which may come from the pool,
-// one at a time per stream.
+// All calls come from the loop's thread, except StreamSink::write, StreamSink::read and StreamSource::read, which may come from
+// the pool, one at a time per stream; none of them overlaps complete(), forget() or the destructor.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,8 @@ class StreamSink {
   virtual Result<void> read(std::uint64_t offset, std::span<std::uint8_t> into) const = 0;
   // All has arrived and agreed with its root: sync and make it visible under its name.
   virtual Result<void> complete() = 0;
+  // All has arrived and does not agree with its root: nothing of it may be resumed from; stored() is empty from now on.
+  virtual void forget() {}
 };
 
 // A stream to send. Content does not change while it is sent.

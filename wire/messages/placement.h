@@ -80,6 +80,7 @@ struct Candidate {
   std::uint32_t cores_total = 0;
   FlopRate rate_per_core;
   Bytes memory_free, memory_held, scratch_free, scratch_held;
+  Bytes memory_total, scratch_total;       // 0: not said
   bool draining = false;
   std::chrono::milliseconds age{0};        // since its last sign of life
   std::string rejection;                   // empty: feasible; else one of the words of manager/placement.h

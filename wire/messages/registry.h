@@ -43,6 +43,8 @@ struct Advert {
   std::uint32_t jobs_running = 0, jobs_queued = 0;
   WallTime issued;
   std::string software;                            // version
+  certs::SigningPublicKey signing_key;             // `node` is its hash: whoever hears of the advert can verify it
+  Bytes memory_total, scratch_total;               // what an idle node could give; 0: not said
   bool operator==(const Advert&) const = default;
   FlopRate free_rate() const { return rate_per_core * static_cast<double>(cores_free); }
 };

@@ -16,6 +16,7 @@ namespace tomogrid::wire {
 
 inline constexpr std::uint64_t kAckBlock = 16 * 1024;          // one bit of StreamCredit::bitmap
 inline constexpr std::uint64_t kChunkLimit = 1024 * 1024;      // payload of one chunk
+inline constexpr std::uint64_t kStreamLimit = std::uint64_t{1} << 40;   // length of one stream: its leaf hashes fit 32 MiB
 
 struct StreamKey {
   job::JobId job;

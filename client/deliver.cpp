@@ -1,0 +1,93 @@
+#include "client/deliver.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "client/receipt.h"
+#include "client/scan.h"
+#include "image/files.h"
+#include "image/stream_format.h"
+
+namespace tomogrid::client {
+
+namespace {
+
+// Above what image/ accepts at all.
+constexpr Bytes kDataLimit = gibibytes(4);
+
+std::filesystem::path output_path(const Streams& streams, const Record& record, const std::string& name) {
+  return streams.path({record.attempts.at(*record.winner).job, name, 0});
+}
+
+bool has_output(const Record& record, const std::string& name) {
+  return std::any_of(record.outputs.begin(), record.outputs.end(), [&name](const auto& output) { return output.name == name; });
+}
+
+}  // namespace
+
+bool outputs_are_here(const Streams& streams, const Record& record) {
+  if (!record.winner) return false;
+  return std::all_of(record.outputs.begin(), record.outputs.end(), [&](const job::StreamFact& output) {
+    std::error_code error;
+    return std::filesystem::file_size(output_path(streams, record, output.name), error) == output.length.count() && !error;
+  });
+}
+
+Result<std::string> text_of(const Streams& streams, const Record& record, const std::string& name) {
+  if (!has_output(record, name)) return Error{ErrorCode::NotFound, "the result has no " + name};
+  const auto content = read_file(output_path(streams, record, name), mebibytes(16));
+  if (!content) return content.error();
+  return std::string(text_of(*content));
+}
+
+Result<image::Volume> volume_of(const Streams& streams, const Record& record) {
+  const auto text = text_of(streams, record, streams::volume_header);
+  if (!text) return text.error();
+  const auto header = image::parse_volume_header(*text);
+  if (!header) return header.error();
+  const auto data = read_file(output_path(streams, record, streams::volume_data), kDataLimit);
+  if (!data) return data.error();
+  auto values = image::floats_of(*data, header->geometry.voxels());
+  if (!values) return values.error();
+  return image::Volume{header->geometry, *std::move(values), header->unit};
+}
+
+Result<std::vector<std::string>> deliver(const Streams& streams, const Record& record, const std::string& node_name,
+                                         const Delivery& delivery) {
+  std::vector<std::string> written;
+  const auto receipt = wire::decode_receipt(record.receipt->receipt.body);
+  if (!receipt) return receipt.error();
+  ReceiptFile file{*record.receipt, {}};
+  if (!delivery.outputs.empty()) {
+    const auto volume = volume_of(streams, record);
+    if (!volume) return volume.error();
+    file.volume_header = text_of(streams, record, streams::volume_header).value();
+    const auto identity = image::Identity::parse(delivery.identity);
+    const image::ResultLabels labels{.software_version = TOMOGRID_VERSION, .parameters = delivery.parameters_in_words};
+    for (const std::string& output : delivery.outputs) {
+      const auto saved = image::save_volume(output, *volume, identity ? &*identity : nullptr, labels);
+      if (!saved) return saved.error();
+      written.push_back(output);
+    }
+  }
+  if (!delivery.receipt.empty()) {
+    if (auto saved = write_file(delivery.receipt, bytes_of(encode(file, *receipt, node_name))); !saved) return saved.error();
+    written.push_back(delivery.receipt);
+  }
+  return written;
+}
+
+Result<void> can_deliver(const Delivery& delivery) {
+  for (const std::string& output : delivery.outputs) {
+    if (auto can = image::can_save_volume(output); !can) return can;
+    std::filesystem::path folder = std::filesystem::path(output).parent_path();
+    if (folder.empty()) folder = ".";
+    if (!std::filesystem::is_directory(folder)) return Error{ErrorCode::NotFound, "no folder " + folder.string() + " to write " + output + " into"};
+    if (::access(folder.c_str(), W_OK | X_OK) != 0) return Error{ErrorCode::Storage, "folder " + folder.string() + " cannot be written to"};
+  }
+  return {};
+}
+
+}  // namespace tomogrid::client

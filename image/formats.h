@@ -1,0 +1,51 @@
+// The readers and writers behind files.h, one per format, and what they share. Not for other rooms. All throw Refusal.
+#pragma once
+
+#include <functional>
+
+#include "base/text.h"
+#include "image/files.h"
+
+namespace tomogrid::image {
+
+// DICOM (dicom_scan.cpp, dicom_scan_write.cpp, dicom_volume.cpp, dicom_volume_write.cpp)
+bool looks_like_dicom(ByteView bytes);
+LoadedScan read_dicom_scan(ByteView bytes, const LoadOptions& options);
+LoadedVolume read_dicom_volume(ByteView bytes, const std::string& unit);
+ByteString write_dicom_scan(const Projections& projections, const ScanLabels& labels);
+ByteString write_dicom_volume(const Volume& volume, const Identity& identity, const ResultLabels& labels);
+
+// Interfile (interfile.cpp, interfile_write.cpp). `data` reads `length` bytes at `offset` of the named data file, which
+// lies beside the header, after checking that it has them; an empty name means the header's own file.
+using DataFile = std::function<ByteString(const std::string& name, std::uint64_t offset, std::uint64_t length)>;
+bool looks_like_interfile(ByteView bytes);
+LoadedScan read_interfile_scan(std::string_view header, const DataFile& data, const LoadOptions& options);
+LoadedVolume read_interfile_volume(std::string_view header, const DataFile& data, const std::string& unit);
+struct InterfileText {
+  std::string header;
+  ByteString data;
+};
+InterfileText write_interfile_scan(const Projections& projections, const ScanLabels& labels, const std::string& data_name);
+InterfileText write_interfile_volume(const Volume& volume, const std::string& data_name);
+
+// NIfTI (nifti.cpp). `bytes` is a .nii file, already unpacked if it was gzipped.
+bool looks_like_nifti(ByteView bytes);
+bool looks_like_gzip(ByteView bytes);
+// How long the whole unpacked file must be, from its first bytes (at least 540 or all there is).
+std::uint64_t nifti_length(ByteView head);
+LoadedVolume read_nifti(ByteView bytes, const std::string& unit);
+ByteString write_nifti(const Volume& volume);
+// At most `limit` bytes of what a gzip file holds.
+ByteString unpack_gzip(ByteView packed, std::uint64_t limit);
+ByteString pack_gzip(ByteView bytes);
+
+// A picture (mosaic.cpp): PNG bytes.
+ByteString draw_mosaic(const Volume& volume, Palette palette, std::optional<float> maximum);
+
+// Negative values of a scan become 0 and are reported; refused when they are more than 0.1 % of the counts, or when a
+// value is not finite. Says in facts.counts whether all are whole.
+void settle_counts(Projections& projections, std::vector<std::string>& warnings);
+// A radius for views without one, and the gap to the collimator face.
+void settle_radii(ProjectionGeometry& geometry, const LoadOptions& options, std::vector<std::string>& warnings);
+
+}  // namespace tomogrid::image

@@ -1,0 +1,213 @@
+#include "recon/job_worker.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "base/file.h"
+#include "image/files.h"
+#include "job/worker_channel.h"
+#include "recon/run.h"
+
+namespace tomogrid::recon {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kPreviewInterval = std::chrono::seconds(2);
+constexpr double kPlanShare = 0.1, kWriteShare = 0.02;   // of the whole job, for a progress bar
+
+// What has come from the node, and what must go to it.
+class Desk final {
+ public:
+  explicit Desk(const std::filesystem::path& folder) : channel_(folder) {
+    for (const job::StreamFact& input : channel_.order().inputs) expected_.insert(input.name);
+  }
+
+  const job::WorkOrder& order() const { return channel_.order(); }
+  bool expects(const std::string& name) const { return expected_.contains(name); }
+  bool cancelled() {
+    listen(std::chrono::milliseconds(0));
+    return channel_.cancelled();
+  }
+  // Waits until every one of `names` that the job has is complete; false when cancelled.
+  bool wait_for(const std::vector<std::string>& names) {
+    const auto all_here = [&] {
+      return std::all_of(names.begin(), names.end(), [&](const std::string& name) { return !expects(name) || complete_.contains(name); });
+    };
+    while (!channel_.cancelled() && !all_here()) listen(std::chrono::milliseconds(500));
+    return !channel_.cancelled();
+  }
+  ByteString read(const std::string& name, Bytes limit) const { return read_file(channel_.input_path(name), limit).or_throw(); }
+  bool checkpoint_asked() { return std::exchange(checkpoint_asked_, false); }
+
+  void progress(const std::string& stage, double fraction, std::optional<Seconds> remaining = {}, std::size_t step = 0, std::size_t steps = 0) {
+    channel_.say(job::Progress{stage, std::clamp(fraction, 0.0, 1.0), remaining, static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(steps)});
+  }
+  void notice(const Notice& notice) { channel_.say(job::Notice{notice.code, notice.message}); }
+  void failed(const std::string& code, const std::string& message, job::Retry retry) { channel_.say(job::WorkerFailed{{code, message, retry}}); }
+  void write(const std::string& name, ByteView content) { channel_.write_output(name, content); }
+  void checkpoint(const Checkpoint& state) {
+    channel_.write_output("checkpoint", encode(state));
+    channel_.say(job::CheckpointReady{"checkpoint", static_cast<std::uint32_t>(state.history.size())});
+  }
+  void preview(const image::Volume& volume, const std::string& caption) {
+    const auto saved = image::save_mosaic(channel_.output_path("preview.png"), volume);
+    if (saved) channel_.say(job::PreviewReady{"preview.png", caption});
+  }
+
+ private:
+  void listen(std::chrono::milliseconds wait) {
+    for (const job::ToWorker& line : channel_.poll(wait)) {
+      if (const auto* complete = std::get_if<job::InputComplete>(&line)) complete_.insert(complete->name);
+      if (std::holds_alternative<job::CheckpointNow>(line)) checkpoint_asked_ = true;
+    }
+  }
+  job::WorkerChannel channel_;
+  std::set<std::string> expected_, complete_;
+  bool checkpoint_asked_ = false;
+};
+
+struct Cancelled {};
+
+Task read_plan_inputs(Desk& desk) {
+  Task task;
+  task.parameters = job::complete_parameters(service(), desk.order().parameters).or_throw();
+  if (!desk.expects("projections.json") || !desk.expects("projections.f32")) {
+    throw Failure(ErrorCode::BadInput, "the job has no projections");
+  }
+  if (desk.expects("attenuation.json") != desk.expects("attenuation.f32")) {
+    throw Failure(ErrorCode::BadInput, "attenuation.json and attenuation.f32 belong together; one is missing");
+  }
+  desk.progress("receive", 0.0);
+  if (!desk.wait_for({"projections.json", "attenuation.json", "attenuation.f32"})) throw Cancelled{};
+  task.header = image::parse_projections_header(text_of(desk.read("projections.json", Bytes(image::kHeaderLimit)))).or_throw();
+  if (desk.expects("attenuation.json")) {
+    const auto header = image::parse_volume_header(text_of(desk.read("attenuation.json", Bytes(image::kHeaderLimit)))).or_throw();
+    const ByteString bytes = desk.read("attenuation.f32", image::data_bytes(header.geometry));
+    task.attenuation = image::Volume{header.geometry, image::floats_of(bytes, header.geometry.voxels()).or_throw(), header.unit};
+    if (header.unit != "1/mm") throw Failure(ErrorCode::BadInput, "attenuation.json: the unit must be 1/mm");
+  }
+  return task;
+}
+
+void read_counts(Desk& desk, Task& task) {
+  if (!desk.wait_for({"projections.f32", "checkpoint"})) throw Cancelled{};
+  const ByteString bytes = desk.read("projections.f32", image::data_bytes(task.header.geometry));
+  task.counts = image::floats_of(bytes, task.header.geometry.elements()).or_throw();
+  if (!desk.expects("checkpoint")) return;
+  auto checkpoint = parse_checkpoint(desk.read("checkpoint", Bytes(4296015872)));
+  if (checkpoint) task.resume = *std::move(checkpoint);
+  else desk.notice({"checkpoint-unusable", "the checkpoint cannot be used, the run starts anew: " + checkpoint.error().message});
+}
+
+// A listener that turns iterations into lines, pictures and checkpoints.
+Listener make_listener(Desk& desk, const std::size_t& checkpoint_every, const bool& previews) {
+  Listener listener;
+  listener.notice = [&desk](const Notice& notice) { desk.notice(notice); };
+  listener.cancelled = [&desk] { return desk.cancelled(); };
+  listener.iteration = [&desk, &checkpoint_every, &previews, shown = Clock::now()](
+                           const IterationReport& report, Seconds remaining, const auto& estimate, const auto& checkpoint) mutable {
+    const double done = static_cast<double>(report.iteration) / static_cast<double>(report.iterations);
+    desk.progress("iterate", kPlanShare + (1.0 - kPlanShare - kWriteShare) * done, remaining, report.iteration, report.iterations);
+    const bool due = checkpoint_every > 0 && report.iteration % checkpoint_every == 0 && report.iteration < report.iterations;
+    if (desk.checkpoint_asked() || due) desk.checkpoint(checkpoint());
+    if (previews && report.iteration < report.iterations && Clock::now() - shown >= kPreviewInterval) {
+      desk.preview(estimate(), "iteration " + std::to_string(report.iteration) + " of " + std::to_string(report.iterations));
+      shown = Clock::now();
+    }
+  };
+  return listener;
+}
+
+int report_failure(Desk& desk, const Error& error) {
+  switch (error.code) {
+    case ErrorCode::Cancelled: return static_cast<int>(error.code);   // the node knows
+    case ErrorCode::Unplaceable: desk.failed("out-of-memory", error.message, job::Retry::Elsewhere); break;
+    case ErrorCode::Storage: desk.failed("storage", error.message, job::Retry::Elsewhere); break;
+    case ErrorCode::BadInput: desk.failed("bad-input", error.message, job::Retry::Never); break;
+    default: desk.failed("internal", error.message, job::Retry::Elsewhere); break;
+  }
+  return static_cast<int>(error.code);
+}
+
+void write_outputs(Desk& desk, const Task& task, const TaskRun& run, const Reconstruction& result, Seconds waited) {
+  const auto begin = Clock::now();
+  desk.progress("write", 1.0 - kWriteShare);
+  if (run.decision().previews) desk.preview(result.volume, "after " + std::to_string(result.history.size()) + " iterations");
+  desk.write("volume.json", bytes_of(image::encode_header(result.volume.geometry, result.volume.unit)));
+  desk.write("volume.f32", image::as_bytes(result.volume.values));
+  desk.write("passport.json", bytes_of(passport(task, run.decision(), run.plan(), result)));
+  desk.write("run.json", bytes_of(run.record(waited, Clock::now() - begin)));
+  desk.progress("write", 1.0);
+}
+
+// `shared` becomes true once the other ranks have what they wait for.
+int run_first_rank(Desk& desk, Processes& ranks, bool& shared) {
+  const job::Grant& grant = desk.order().grant;
+  omp_set_num_threads(static_cast<int>(std::clamp<std::uint32_t>(grant.cores, 1, 1024)));
+  Task task = read_plan_inputs(desk);
+  if (ranks.size() > 1) {   // others cannot see what has arrived: everything first
+    read_counts(desk, task);
+    shared = true;
+    task = *share(ranks, std::move(task));
+  }
+  std::size_t checkpoint_every = 0;
+  bool previews = false;
+  const Listener listener = make_listener(desk, checkpoint_every, previews);
+  TaskRun run(task, ranks, listener, {.memory = grant.memory});
+  checkpoint_every = run.decision().checkpoint_every;
+  previews = run.decision().previews;
+  desk.progress("plan", 0.0);
+  if (auto prepared = run.prepare(); !prepared) return report_failure(desk, prepared.error());
+  const auto waiting = Clock::now();
+  if (ranks.size() == 1) {
+    desk.progress("receive", kPlanShare);
+    read_counts(desk, task);
+  }
+  const Seconds waited = Clock::now() - waiting;
+  auto result = run.iterate();
+  if (!result && task.resume && result.error().code == ErrorCode::BadInput) {
+    if (ranks.size() > 1) return report_failure(desk, result.error());
+    desk.notice({"checkpoint-unusable", "the checkpoint is of another run; this one starts anew"});
+    task.resume.reset();
+    result = run.iterate();
+  }
+  if (!result) return report_failure(desk, result.error());
+  write_outputs(desk, task, run, *result, waited);
+  return 0;
+}
+
+int run_other_rank(Processes& ranks) {
+  const std::optional<Task> task = share(ranks, std::nullopt);
+  if (!task) return 0;
+  const Listener silent;
+  TaskRun run(*task, ranks, silent, {});
+  if (auto prepared = run.prepare(); !prepared) return static_cast<int>(prepared.error().code);
+  const auto result = run.iterate();
+  return result ? 0 : static_cast<int>(result.error().code);
+}
+
+}  // namespace
+
+int run_job(const std::filesystem::path& folder, Processes& ranks) {
+  if (ranks.rank() != 0) return run_other_rank(ranks);
+  Desk desk(folder);
+  bool shared = false;
+  try {
+    return run_first_rank(desk, ranks, shared);
+  } catch (const Cancelled&) {
+    if (!shared) share(ranks, std::nullopt);
+    return static_cast<int>(ErrorCode::Cancelled);
+  } catch (const Failure& failure) {
+    if (!shared) share(ranks, std::nullopt);
+    return report_failure(desk, failure.error());
+  } catch (const std::bad_alloc&) {
+    desk.failed("out-of-memory", "memory ran out", job::Retry::Elsewhere);
+    return static_cast<int>(ErrorCode::Unplaceable);
+  }
+}
+
+}  // namespace tomogrid::recon

@@ -1,0 +1,135 @@
+// What a plan is made of. Private to recon/ and its tests.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "recon/buffer.h"
+#include "recon/recon.h"
+#include "recon/response.h"
+
+namespace tomogrid::recon {
+
+// Where a row lies in a line of [step][lane] (kernels.h). Rows are padded evenly at both ends.
+struct Axial {
+  std::size_t rows = 0, steps = 0, offset = 0;
+  explicit Axial(std::size_t row_count = 1);
+  std::size_t line() const { return steps * kLanes; }
+  std::size_t at(std::size_t row) const { return (row + offset) % steps * kLanes + (row + offset) / steps; }
+};
+
+// A column of the image: where it is, in the grid and in mm.
+struct Column {
+  std::uint32_t ix, iy;
+  double x, y;
+};
+
+// One view as this rank works on it.
+struct ViewPlan {
+  std::size_t view = 0;                   // index in the geometry
+  float factor = 1;                       // decay and duration
+  std::vector<RowEntry> entries;          // padded by 8 for prefetch
+  std::vector<Run> runs;
+  std::vector<Layer> layers;
+  Buffer<std::uint16_t> attenuation;      // lines of factors that are not all 1; empty: none, or computed when needed
+};
+
+// A unit of parallel work: views [begin, end) of this rank's list.
+struct Group {
+  std::size_t begin = 0, end = 0;
+};
+
+struct SubsetPlan {
+  std::vector<std::size_t> views;         // all of them, in angular order
+  std::size_t group_count = 0;            // over all ranks
+  std::size_t own_begin = 0;              // first group of this rank
+  std::vector<Group> groups;              // of this rank
+  Buffer<float> sensitivity;              // A'1 over this subset, on every rank
+};
+
+// A map on the image's grid with a border of zeros: [step][iy + 1][ix + 1][lane].
+struct AttenuationMap {
+  std::size_t stride = 0, rows = 0;       // columns and rows with the border
+  Buffer<float> values;
+  std::uint32_t x_low = 0, x_high = 0, y_low = 0, y_high = 0;   // where it is not zero; empty if low >= high
+  const float* slab(std::size_t step) const { return values.data() + step * stride * rows * kLanes; }
+};
+
+struct PlanData {
+  image::ProjectionGeometry projections;
+  image::VolumeGeometry volume;
+  PlanOptions options;
+  Forecast forecast;
+  std::uint64_t fingerprint = 0;
+  const Kernels* kernels = nullptr;
+  Axial axial;
+  std::vector<Column> columns;
+  std::size_t margin = 0, state_bins = 0; // bins beyond each side of the detector; in all
+  std::size_t batch = 1;                  // views that go through the image together
+  std::vector<ViewPlan> views;            // this rank's, by subset and group
+  std::vector<SubsetPlan> subsets;
+  bool attenuated = false;
+  AttenuationMap map;                     // kept only when factors are computed again each time
+  Buffer<float> mask;                     // [step][lane]: 1 on real rows
+
+  std::size_t image_size() const { return columns.size() * axial.line(); }
+  std::size_t plane_size() const { return projections.bins * axial.line(); }
+};
+
+// rows.cpp: the entries, runs and layers of one view.
+void make_rows(const PlanData& plan, const ResponseTable& response, ViewPlan& view);
+// attenuation.cpp
+AttenuationMap resample_map(const image::Volume& map, double factor, const image::VolumeGeometry& grid, const Axial& axial);
+// exp(-integral of the map from each entry's column to the detector), [entry][step][lane]; `scratch` is reused.
+struct RayScratch {
+  std::vector<RaySample> samples, entries;
+  Buffer<float> integrals;
+  Buffer<std::uint16_t> table;
+};
+// Lines that are all 1 are left out of the table, and the entries told. Returns the lines kept, in scratch.table.
+std::size_t attenuate_view(const PlanData& plan, const AttenuationMap& map, ViewPlan& view, RayScratch& scratch);
+
+// projector.cpp. Counts and background of this rank's views, [view][bin][step][lane].
+struct Planes {
+  Buffer<float> measured, background;
+};
+Buffer<float> to_planes(const PlanData& plan, std::span<const float> projections);
+void to_image(const PlanData& plan, std::span<const float> volume, float* image);
+std::vector<float> to_volume(const PlanData& plan, const float* image);
+
+// Group images and thread memory, made once per run.
+class Projector final {
+ public:
+  Projector(const PlanData& plan, Ranks& ranks);
+  // estimate *= A'(y / (A estimate + r)) / A'1 over one subset; totals by view of the geometry, on every rank.
+  void em_update(std::size_t subset, const Planes& planes, float* estimate, std::vector<PlaneTotals>& totals);
+  // out = A'(planes) over one subset, on every rank. Null planes: of ones on real rows.
+  void backward(std::size_t subset, const float* planes, float* out);
+  // planes = A image for this rank's views.
+  void forward(const float* image, float* planes);
+
+ private:
+  struct Thread;
+  template <class Work>
+  void for_groups(std::size_t subset, Work work);
+  // Adds the group images of all ranks in the fixed tree; finish(offset, n, sum) then makes `out` from it, chunk by
+  // chunk, and `out` is made whole on every rank.
+  template <class Finish>
+  void combine(std::size_t subset, float* out, Finish finish);
+  // Rows of the views [begin, begin + count) of this rank's list, with their attenuation.
+  std::array<ViewRows, kBatch> rows_of(std::size_t begin, std::size_t count, Thread& thread) const;
+  template <class Work>
+  void for_batches(const Group& group, Work work) const;
+
+  const PlanData& plan_;
+  Ranks& ranks_;
+  std::vector<Buffer<float>> group_images_;
+  std::vector<std::unique_ptr<Thread>> threads_;
+
+ public:
+  ~Projector();
+};
+
+}  // namespace tomogrid::recon
