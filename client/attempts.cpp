@@ -48,6 +48,7 @@ void Client::step_run(const Now& now, Task& task, std::size_t index) {
     return;
   }
   if (run.session != peer->id) {
+    if (run.session != 0 && attempt.state == AttemptState::Accepted) say(task, "node " + name_of(task, index) + " is reached again");
     run.session = peer->id;
     run.down_since.reset();
     run.offered = run.fetching = false;
@@ -79,7 +80,6 @@ void Client::open(const Now& now, Task& task, std::size_t index, const wire::Pee
   remember_node(now, peer, attempt.target);
   save(task.record);  // before the open is sent: no run is ever unseen
   updates_.push_back(AttemptOpened{task.record.id, attempt.job, attempt.node_name});
-  if (run.ever_opened && attempt.state == AttemptState::Accepted) say(task, "node " + attempt.node_name + " is reached again");
   run.ever_opened = true;
   run.offered = run.fetching = false;
   run.again.clear();
@@ -96,6 +96,7 @@ void Client::open(const Now& now, Task& task, std::size_t index, const wire::Pee
 void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&, const wire::OpenRefused& message) {
   if (task.record.attempts[index].state == AttemptState::Over || task.closing_deadline) return;
   const std::string why = message.reason.empty() ? message.code : message.reason;
+  const bool never_ran = task.record.attempts[index].state == AttemptState::Opening;
   if (message.retry == job::Retry::Never) {
     const std::string node = name_of(task, index);
     end_attempt(now, task, index, why, Duration::zero());
@@ -104,6 +105,11 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
   const bool busy = message.code == "capacity" || message.code == "ticket" || message.code == "quota";
   const Duration pause = message.retry == job::Retry::Here ? Duration::zero() : busy ? Duration(options_.refused_pause) : Duration(options_.lost_pause);
   end_attempt(now, task, index, "refused: " + why, pause);
+  if (never_ran) {  // nothing of it is left anywhere: a node that is busy for a day must not fill the journal
+    task.record.attempts.erase(task.record.attempts.begin() + static_cast<std::ptrdiff_t>(index));
+    task.runs.erase(task.runs.begin() + static_cast<std::ptrdiff_t>(index));
+    save(task.record);
+  }
   // Busy is never an error, however often it is heard: only attempts that began count towards the bound.
   if (busy && task.attempts_here > 0) --task.attempts_here;
   if (task.pin && !busy && message.code != "replayed") {

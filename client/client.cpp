@@ -221,6 +221,7 @@ wire::Effects Client::advance(const Now& now) {
 
 // Every call ends here: each job looks at where it stands and does what is due.
 wire::Effects Client::finish(const Now& now) {
+  seen_ = now.instant;
   for (auto& [id, task] : tasks_) {
     if (!task->ended) step(now, *task);
   }
@@ -294,6 +295,9 @@ void Client::on_message(const Now& now, const wire::Received& received) {
           on(now, received.peer, message);
         } else if constexpr (std::is_same_v<M, wire::OpenRefused> || std::is_same_v<M, wire::JobStatus> ||
                              std::is_same_v<M, wire::JobRefused>) {
+          if constexpr (std::is_same_v<M, wire::JobRefused>) {
+            if (message.job == job::JobId{}) return answer();   // about no job: a question was refused
+          }
           to_run(message.job, message);
         } else if constexpr (std::is_same_v<M, wire::StreamOffer>) {
           to_run(message.key.job, message);
@@ -354,9 +358,14 @@ std::optional<Instant> Client::next_deadline() const {
     if (task->ended) continue;
     earliest(next, task->closing_deadline);
     if (task->placing) {
-      earliest(next, task->placing_since + options_.find);
-      earliest(next, task->answer_due);
-      earliest(next, task->place_at);
+      // Only what step_placing() will act on: a deadline that nobody takes away would wake the loop without end.
+      if (task->place_at) {
+        earliest(next, task->place_at);
+      } else if (!task->manager) {
+        earliest(next, task->placing_since + options_.find);
+      } else {
+        earliest(next, task->answer_due);
+      }
       for (const auto& [node, until] : task->excluded) earliest(next, until);
     }
     if (task->record.state != RecordState::Unfinished) continue;
@@ -366,7 +375,8 @@ std::optional<Instant> Client::next_deadline() const {
       earliest(next, run.answer_due);
       earliest(next, run.retry_at);
       if (run.down_since && !task->placing) {
-        earliest(next, *run.down_since + (task->pin ? options_.pinned_patience : options_.patience));
+        const Instant over = *run.down_since + (task->pin ? options_.pinned_patience : options_.patience);
+        if (over > seen_) earliest(next, over);  // passed before: another node has been found meanwhile
       }
     }
   }

@@ -191,6 +191,7 @@ class Client final : public wire::Machine {
   registry::Dialer links_;
   registry::Watcher watcher_;
   bool recovered_ = false;
+  Instant seen_{};                                                // of the last call
   std::vector<JobRequest> waiting_requests_;                      // until Recovered
   std::vector<std::pair<job::JobId, bool>> waiting_attaches_;
   std::vector<job::JobId> waiting_cancels_;

@@ -39,7 +39,7 @@ Result<std::string> text_of(const Streams& streams, const Record& record, const 
   if (!has_output(record, name)) return Error{ErrorCode::NotFound, "the result has no " + name};
   const auto content = read_file(output_path(streams, record, name), mebibytes(16));
   if (!content) return content.error();
-  return std::string(text_of(*content));
+  return std::string(tomogrid::text_of(*content));
 }
 
 Result<image::Volume> volume_of(const Streams& streams, const Record& record) {

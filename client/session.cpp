@@ -6,6 +6,7 @@
 #include <csignal>
 #include <optional>
 
+#include "registry/discovery.h"
 #include "wire/loop.h"
 
 namespace tomogrid::client {
@@ -73,7 +74,12 @@ struct Session::Implementation {
         streams(settings.folder / "client" / "spool"),
         client(member->identity(), options_of(settings)),
         overheard(client, [this, &session] { pass_on(session); }),
-        loop(*member, clock, overheard, wire::Ports{&journal, &streams, nullptr, nullptr}) {}
+        loop(*member, clock, overheard, wire::Ports{&journal, &streams, nullptr, nullptr}) {
+    if (!settings.discovery) return;
+    discovery.emplace([this](const wire::Suggestion& suggestion) { loop.feed(wire::Discovered{suggestion}); }, member->identity().transport_key());
+    discovery->browse(certs::Role::Registry);
+    loop.watch(discovery->descriptor(), [this] { discovery->dispatch(); });
+  }
 
   void pass_on(Session& session) {
     for (const Update& update : client.take_updates()) {
@@ -90,6 +96,7 @@ struct Session::Implementation {
   Client client;
   Overheard overheard;
   wire::Loop loop;
+  std::optional<registry::Discovery> discovery;
 };
 
 Session::Session(const Arguments& arguments) : implementation_(std::make_unique<Implementation>(*this, arguments)) {

@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "certs/member.h"
 #include "client/client.h"
+#include "job/service.h"
 
 namespace tomogrid::client {
 

@@ -11,7 +11,8 @@ add_compile_options(-march=x86-64-v3 -ffp-contract=off -Wall -Wextra -Wpedantic 
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   add_compile_options(-Wno-sign-conversion)   # g++ leaves it out of -Wconversion for C++; keep the two alike
 endif()
-set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+set(TOMOGRID_OPTIMISE "-O2 -g1" CACHE STRING "Flags of the Release configuration")
+set(CMAKE_CXX_FLAGS_RELEASE "${TOMOGRID_OPTIMISE}")
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
 
 find_program(MOLD mold)

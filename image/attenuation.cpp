@@ -10,8 +10,8 @@ namespace tomogrid::image {
 
 namespace {
 
-// Above this nothing in a patient attenuates as an emission scan sees it (bone 0.03, CT saturates below 0.04 at 140 keV), and
-// maps in 1/cm of water alone are (0.096 at 511 keV).
+// Above this nothing in a patient attenuates as an emission scan sees it (bone 0.03, CT saturates below 0.04 at 140
+// keV), and maps in 1/cm of water alone are (0.096 at 511 keV).
 constexpr double kMostPerMillimetre = 0.06;
 // Below this a map in the stated unit has no water in it (water at 511 keV is 0.0096/mm).
 constexpr double kLeastWaterPerMillimetre = 0.004;
@@ -46,7 +46,8 @@ Result<LoadedVolume> load_attenuation(const std::filesystem::path& path, Attenua
     const auto [least, most] = std::minmax_element(values.begin(), values.end());
     if (*least == *most) refuse("every voxel of this attenuation map is the same: nothing is in it");
     if (unit == AttenuationUnit::Hounsfield) {
-      if (*most <= 20 && *least >= -1) refuse("these cannot be Hounsfield units: all values are small; is it 1/cm or 1/mm?");
+      if (*most <= 20 && *least >= -1)
+        refuse("these cannot be Hounsfield units: all values are small; is it 1/cm or 1/mm?");
       for (float& value : values) value = of_hounsfield(value, water->count());
     } else {
       const float scale = unit == AttenuationUnit::PerCentimetre ? 0.1F : 1.0F;
@@ -57,15 +58,16 @@ Result<LoadedVolume> load_attenuation(const std::filesystem::path& path, Attenua
                ": is it in another unit (1/cm, HU)?");
       }
       if (top < kLeastWaterPerMillimetre) {
-        refuse("its largest value is " + shortest(static_cast<double>(*most)) + ", less than water attenuates, for " + name +
-               ": is it in another unit?");
+        refuse("its largest value is " + shortest(static_cast<double>(*most)) + ", less than water attenuates, for " +
+               name + ": is it in another unit?");
       }
       std::size_t below = 0;
       for (float& value : values) {
         if (value < 0) ++below;
         value = std::max(value, 0.0F) * scale;
       }
-      if (below > 0) loaded->warnings.push_back(std::to_string(below) + " negative values of the attenuation map were set to 0");
+      if (below > 0)
+        loaded->warnings.push_back(std::to_string(below) + " negative values of the attenuation map were set to 0");
     }
     loaded->volume.unit = "1/mm";
     return std::move(*loaded);

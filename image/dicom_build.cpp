@@ -88,11 +88,14 @@ Builder& Builder::put_empty(const DcmTagKey& tag) {
 }
 
 Builder& Builder::put_pixels(const std::vector<std::uint16_t>& pixels) {
-  done(item_.putAndInsertUint16Array(DCM_PixelData, pixels.data(), static_cast<unsigned long>(pixels.size())), DCM_PixelData);
+  done(item_.putAndInsertUint16Array(DCM_PixelData, pixels.data(), static_cast<unsigned long>(pixels.size())),
+       DCM_PixelData);
   return *this;
 }
 
-Builder& Builder::need(const DcmTagKey& tag) { return item_.tagExists(tag) ? *this : put_empty(tag); }
+Builder& Builder::need(const DcmTagKey& tag) {
+  return item_.tagExists(tag) ? *this : put_empty(tag);
+}
 
 Builder Builder::add(const DcmTagKey& sequence) {
   DcmItem* made = nullptr;
@@ -100,8 +103,12 @@ Builder Builder::add(const DcmTagKey& sequence) {
   return Builder(*made);
 }
 
-std::string today() { return local_time("%Y%m%d"); }
-std::string time_of_day() { return local_time("%H%M%S"); }
+std::string today() {
+  return local_time("%Y%m%d");
+}
+std::string time_of_day() {
+  return local_time("%H%M%S");
+}
 
 void put_image_kind(Builder& image, const char* kind, const std::string& sop_instance) {
   image.put(DCM_SOPClassUID, UID_NuclearMedicineImageStorage)
@@ -116,7 +123,8 @@ void put_image_kind(Builder& image, const char* kind, const std::string& sop_ins
       .put(DCM_ManufacturerModelName, "Tomogrid");
 }
 
-void put_frames(Builder& image, std::size_t frames, std::size_t rows, std::size_t columns, double row_mm, double column_mm) {
+void put_frames(Builder& image, std::size_t frames, std::size_t rows, std::size_t columns, double row_mm,
+                double column_mm) {
   image.put_whole(DCM_SamplesPerPixel, 1)
       .put(DCM_PhotometricInterpretation, "MONOCHROME2")
       .put_whole(DCM_NumberOfFrames, frames)

@@ -19,9 +19,9 @@ class Builder {
   DcmItem& item() { return item_; }
   Builder& put(const DcmTagKey& tag, const std::string& value);
   Builder& put(const DcmTagKey& tag, const char* value) { return put(tag, std::string(value)); }
-  Builder& put(const DcmTagKey& tag, double value);                       // DS or FD
-  Builder& put(const DcmTagKey& tag, const std::vector<double>& values);  // DS
-  Builder& put_whole(const DcmTagKey& tag, std::size_t value);            // US or IS
+  Builder& put(const DcmTagKey& tag, double value);                                    // DS or FD
+  Builder& put(const DcmTagKey& tag, const std::vector<double>& values);               // DS
+  Builder& put_whole(const DcmTagKey& tag, std::size_t value);                         // US or IS
   Builder& put_index(const DcmTagKey& tag, const std::vector<std::uint16_t>& values);  // US
   Builder& put_empty(const DcmTagKey& tag);
   Builder& put_pixels(const std::vector<std::uint16_t>& pixels);
@@ -36,7 +36,8 @@ class Builder {
 
 // Modules that every NM image has; `now` in local time for the dates of creation.
 void put_image_kind(Builder& image, const char* kind, const std::string& sop_instance);
-void put_frames(Builder& image, std::size_t frames, std::size_t rows, std::size_t columns, double row_mm, double column_mm);
+void put_frames(Builder& image, std::size_t frames, std::size_t rows, std::size_t columns, double row_mm,
+                double column_mm);
 // Today and now as DICOM writes them: "20260131", "235959".
 std::string today();
 std::string time_of_day();

@@ -1,10 +1,9 @@
 #include "image/dicom_dataset.h"
 
-#include <dcmtk/dcmdata/dcistrmb.h>
-
 #include <cmath>
 #include <mutex>
 
+#include "image/dicom_memory.h"
 #include "image/numbers.h"
 #include "image/refusal.h"
 #include "image/stream_format.h"
@@ -15,6 +14,8 @@ namespace {
 
 // Far more than any NM object has, and few enough for the stack if each were nested in the one before.
 constexpr std::size_t kMaxItems = 4096;
+// Longer elements are fetched when asked for. Above what copy_element() copies: copies never point into the file.
+constexpr Uint32 kReadAtOnce = 64 * 1024;
 
 void set_up_dcmtk() {
   static std::once_flag once;
@@ -35,11 +36,9 @@ std::size_t item_tags(ByteView bytes) {
 // Reads `part` of the bytes; what went wrong in DCMTK's words, which name no value.
 template <class Part>
 OFCondition read_from(ByteView bytes, Part& part) {
-  DcmInputBufferStream stream;
-  stream.setBuffer(bytes.data(), static_cast<offile_off_t>(bytes.size()));
-  stream.setEos();
+  MemoryStream stream(bytes);
   part.transferInit();
-  const OFCondition result = part.read(stream, EXS_Unknown, EGL_noChange, DCM_MaxReadLength);
+  const OFCondition result = part.read(stream, EXS_Unknown, EGL_noChange, kReadAtOnce);
   part.transferEnd();
   return result;
 }
@@ -147,12 +146,14 @@ std::vector<DcmItem*> items(DcmItem& item, const DcmTagKey& tag) {
 std::vector<std::uint16_t> index_vector(DcmItem& item, const DcmTagKey& tag, std::size_t frames) {
   const std::vector<double> values = numbers(item, tag);
   if (values.size() != frames) {
-    refuse(name_of(tag) + " has " + std::to_string(values.size()) + " values for " + std::to_string(frames) + " frames");
+    refuse(name_of(tag) + " has " + std::to_string(values.size()) + " values for " + std::to_string(frames) +
+           " frames");
   }
   std::vector<std::uint16_t> result;
   result.reserve(frames);
   for (const double value : values) {
-    if (value < 1 || value > 65535 || value != std::floor(value)) refuse(name_of(tag) + " has a value that is not an index");
+    if (value < 1 || value > 65535 || value != std::floor(value))
+      refuse(name_of(tag) + " has a value that is not an index");
     result.push_back(static_cast<std::uint16_t>(value));
   }
   return result;
@@ -204,9 +205,12 @@ PixelFrames::PixelFrames(DcmDataset& dataset) {
 std::int64_t PixelFrames::stored(std::size_t index) const {
   std::uint64_t raw = 0;
   if (words_ != nullptr) {
-    if (allocated_ == 8) raw = (words_[index / 2] >> (index % 2 == 0 ? 0 : 8)) & 0xFFu;
-    else if (allocated_ == 16) raw = words_[index];
-    else raw = static_cast<std::uint64_t>(words_[2 * index]) | static_cast<std::uint64_t>(words_[2 * index + 1]) << 16;
+    if (allocated_ == 8)
+      raw = (words_[index / 2] >> (index % 2 == 0 ? 0 : 8)) & 0xFFu;
+    else if (allocated_ == 16)
+      raw = words_[index];
+    else
+      raw = static_cast<std::uint64_t>(words_[2 * index]) | static_cast<std::uint64_t>(words_[2 * index + 1]) << 16;
   } else {
     const std::size_t width = allocated_ / 8;
     for (std::size_t b = 0; b < width; ++b) raw |= static_cast<std::uint64_t>(bytes_[index * width + b]) << (8 * b);
@@ -230,8 +234,8 @@ std::string nm_kind(DcmDataset& dataset) {
     const char* name = dcmFindNameOfUID(sop_class.c_str());
     // Some cameras export planar images as screen captures.
     const bool planar = kind == "STATIC" || kind == "WHOLE BODY" || kind == "DYNAMIC" || kind == "GATED";
-    refuse(std::string("not a nuclear medicine image but ") + (name != nullptr ? name : "an object of another or no SOP class") +
-           (planar ? " (" + kind + ")" : ""));
+    refuse(std::string("not a nuclear medicine image but ") +
+           (name != nullptr ? name : "an object of another or no SOP class") + (planar ? " (" + kind + ")" : ""));
   }
   if (kind.empty()) refuse("ImageType (0008,0008) does not say what kind of NM image this is");
   return kind;

@@ -24,7 +24,8 @@ std::string name_of(const DcmTagKey& tag);
 bool looks_like_dicom(ByteView bytes);
 
 // Parses whole files. DCMTK recurses once per nesting level, so the number of sequence items is bounded first; deflated
-// files are refused because their size cannot be; DCMTK's own log, which quotes values, is turned off.
+// files are refused because their size cannot be; DCMTK's own log, which quotes values, is turned off. `bytes` outlives
+// the result, which reads large elements from it when they are asked for.
 std::unique_ptr<DcmFileFormat> parse_dicom(ByteView bytes);
 
 // Text without padding; empty when absent.

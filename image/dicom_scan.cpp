@@ -19,21 +19,21 @@ namespace {
 
 // One frame's place in the acquisition; indices from 1.
 struct Frame {
-  std::size_t number = 0;                       // in PixelData, from 0
+  std::size_t number = 0;  // in PixelData, from 0
   std::uint16_t window = 1, detector = 1, rotation = 1, view = 1;
 };
 
 struct Detector {
-  std::optional<double> start;                  // DICOM degrees
-  std::vector<double> radii;                    // mm; some vendors state them here
-  double axis_offset = 0;                       // CenterOfRotationOffset, mm
+  std::optional<double> start;  // DICOM degrees
+  std::vector<double> radii;    // mm; some vendors state them here
+  double axis_offset = 0;       // CenterOfRotationOffset, mm
   bool first_row_is_head = true, bins_reversed = false;
-  std::optional<double> centre_z;               // patient z of the middle of the projections
+  std::optional<double> centre_z;  // patient z of the middle of the projections
 };
 
 struct Rotation {
   double start = 0, step = 0, duration_s = 0;
-  double sign = 1;                              // +1: CC, the angle grows
+  double sign = 1;  // +1: CC, the angle grows
   std::vector<double> radii;
   std::optional<double> table_traverse;
   std::size_t frames = 0;
@@ -60,7 +60,8 @@ struct Reader {
 // Refuses every other kind by name. True for a gated one that is to be summed.
 bool Reader::require_tomo() {
   const std::string kind = nm_kind(dataset);
-  if (text(dataset, DCM_ImageType, 3) == "TRANSMISSION") refuse("a transmission scan (ImageType), not an emission scan");
+  if (text(dataset, DCM_ImageType, 3) == "TRANSMISSION")
+    refuse("a transmission scan (ImageType), not an emission scan");
   if (kind == "TOMO") return false;
   if (kind == "GATED TOMO") {
     if (!options.sum_gates) refuse("a gated acquisition (GATED TOMO): say --sum-gates to add the gates");
@@ -138,7 +139,8 @@ void Reader::choose_window(std::vector<Frame>& frames, AcquisitionFacts& facts) 
     std::string list;
     for (const std::uint16_t window : present) {
       list += (list.empty() ? "" : ", ") + std::to_string(window);
-      for (const EnergyWindow& w : ranges(window)) list += " (" + shortest(w.lower_kev) + " to " + shortest(w.upper_kev) + " keV)";
+      for (const EnergyWindow& w : ranges(window))
+        list += " (" + shortest(w.lower_kev) + " to " + shortest(w.upper_kev) + " keV)";
     }
     refuse("several energy windows: choose one with --window: " + list);
   }
@@ -150,11 +152,12 @@ void Reader::choose_window(std::vector<Frame>& frames, AcquisitionFacts& facts) 
 
 void refuse_collimator(DcmItem& item, Reader& reader) {
   static const std::map<std::string, const char*> others{
-      {"FANB", "fan-beam"}, {"CONE", "cone-beam"}, {"PINH", "pinhole"}, {"SLNT", "slant-hole"},
+      {"FANB", "fan-beam"},   {"CONE", "cone-beam"}, {"PINH", "pinhole"}, {"SLNT", "slant-hole"},
       {"ASTG", "astigmatic"}, {"DIVG", "diverging"}, {"NONE", "no"}};
   const std::string type = text(item, DCM_CollimatorType);
   if (const auto other = others.find(type); other != others.end()) {
-    refuse(std::string(other->second) + " collimator (CollimatorType " + other->first + "): only parallel holes are reconstructed");
+    refuse(std::string(other->second) + " collimator (CollimatorType " + other->first +
+           "): only parallel holes are reconstructed");
   }
   const double focus = number(item, DCM_FocalDistance).value_or(0);
   if (type != "PARA") {
@@ -175,15 +178,17 @@ void Reader::orient(DcmItem& item, Detector& detector, std::size_t rows, double 
     const std::string down = text(dataset, DCM_PatientOrientation, 1);
     if (!down.empty() && (down[0] == 'H' || down[0] == 'F')) {
       detector.first_row_is_head = down[0] == 'F';
-    } else if (const PatientPosition lay = position_in(dataset); lay == PatientPosition::FFS || lay == PatientPosition::FFP) {
+    } else if (const PatientPosition lay = position_in(dataset);
+               lay == PatientPosition::FFS || lay == PatientPosition::FFP) {
       warn("feet first, and the file does not say which row is nearest the head: the first is assumed to be");
     }
     return;
   }
   const double down_z = axes[5];
   if (std::abs(down_z) < 0.99) {
-    warn("ImageOrientationPatient of a detector is not a plane along the rotation axis: ignored, the first row is taken "
-         "as the one nearest the head");
+    warn(
+        "ImageOrientationPatient of a detector is not a plane along the rotation axis: ignored, the first row is taken "
+        "as the one nearest the head");
     return;
   }
   detector.first_row_is_head = down_z < 0;
@@ -204,8 +209,8 @@ void Reader::orient(DcmItem& item, Detector& detector, std::size_t rows, double 
 std::vector<Detector> Reader::detectors(std::size_t least) {
   const std::vector<DcmItem*> found = items(dataset, DCM_DetectorInformationSequence);
   if (found.size() < least) {
-    refuse("DetectorInformationSequence (0054,0022) has " + std::to_string(found.size()) + " items, DetectorVector needs " +
-           std::to_string(least));
+    refuse("DetectorInformationSequence (0054,0022) has " + std::to_string(found.size()) +
+           " items, DetectorVector needs " + std::to_string(least));
   }
   const std::size_t rows = count(dataset, DCM_Rows, 1, kMaxSide);
   const double row_mm = required_number(dataset, DCM_PixelSpacing);
@@ -246,7 +251,8 @@ std::vector<Rotation> Reader::rotations(std::size_t least) {
     const double arc = number(*item, DCM_ScanArc).value_or(0);
     const double swept = rotation.step * static_cast<double>(rotation.frames);
     if (arc > 0 && swept > 0 && std::abs(arc - swept) > rotation.step * 1.01 &&
-        std::abs(arc - swept * static_cast<double>(items(dataset, DCM_DetectorInformationSequence).size())) > rotation.step * 1.01) {
+        std::abs(arc - swept * static_cast<double>(items(dataset, DCM_DetectorInformationSequence).size())) >
+            rotation.step * 1.01) {
       warn("ScanArc is not AngularStep times NumberOfFramesInRotation: the step is used");
     }
     if (result.size() > 0 && rotation.table_traverse && result[0].table_traverse &&
@@ -270,8 +276,10 @@ void Reader::physics(AcquisitionFacts& facts) {
       if (const auto nuclide = nuclide_in(word); nuclide && facts.nuclide.empty()) facts.nuclide = *nuclide;
     }
   }
-  if (facts.nuclide.empty()) warn("the radionuclide is not stated in words we know: decay cannot be modelled");
-  else facts.half_life = half_life_of(facts.nuclide);
+  if (facts.nuclide.empty())
+    warn("the radionuclide is not stated in words we know: decay cannot be modelled");
+  else
+    facts.half_life = half_life_of(facts.nuclide);
   for (DcmItem* detector : items(dataset, DCM_DetectorInformationSequence)) {
     const std::string name = text(*detector, DCM_CollimatorGridName);
     if (const auto known = collimator_in(name); known && facts.collimator.empty()) facts.collimator = *known;
@@ -337,7 +345,8 @@ double shared_axis_offset(const std::vector<Detector>& detectors, double bin_mm,
   const double offset = sum / static_cast<double>(detectors.size());
   if (std::abs(offset) > 100) refuse("CenterOfRotationOffset (0018,1145) is more than 100 mm");
   if (offset != 0) {
-    reader.warn("CenterOfRotationOffset " + shortest(offset) + " mm is applied: the axis is that far along the rows from "
+    reader.warn("CenterOfRotationOffset " + shortest(offset) +
+                " mm is applied: the axis is that far along the rows from "
                 "the middle");
   }
   return offset;
@@ -385,7 +394,8 @@ double motion_offset(Reader& reader) {
   return 0;
 }
 
-void set_grid(ProjectionGeometry& geometry, const PixelFrames& pixels, const std::vector<Detector>& detectors, Reader& reader) {
+void set_grid(ProjectionGeometry& geometry, const PixelFrames& pixels, const std::vector<Detector>& detectors,
+              Reader& reader) {
   const std::vector<double> spacing = numbers(reader.dataset, DCM_PixelSpacing);
   if (spacing.size() != 2 || !(spacing[0] > 0) || !(spacing[1] > 0)) {
     refuse("PixelSpacing (0028,0030) is not two positive numbers");
@@ -404,17 +414,21 @@ void set_grid(ProjectionGeometry& geometry, const PixelFrames& pixels, const std
 std::vector<std::size_t> views_in(const std::vector<Frame>& frames, bool gated) {
   std::vector<std::size_t> first;
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    const auto place = [&frames](std::size_t k) { return std::tie(frames[k].detector, frames[k].rotation, frames[k].view); };
+    const auto place = [&frames](std::size_t k) {
+      return std::tie(frames[k].detector, frames[k].rotation, frames[k].view);
+    };
     const bool again = i > 0 && place(i) == place(i - 1);
-    if (again && !gated) refuse("two frames have the same detector, rotation and angular view: the vectors contradict themselves");
+    if (again && !gated)
+      refuse("two frames have the same detector, rotation and angular view: the vectors contradict themselves");
     if (!again) first.push_back(i);
   }
   if (first.size() > kMaxViews) refuse("more than " + std::to_string(kMaxViews) + " views");
   return first;
 }
 
-void set_views(ProjectionGeometry& geometry, const std::vector<Frame>& frames, const std::vector<std::size_t>& first_of_view,
-               const std::vector<Detector>& detectors, const std::vector<Rotation>& rotations, Reader& reader) {
+void set_views(ProjectionGeometry& geometry, const std::vector<Frame>& frames,
+               const std::vector<std::size_t>& first_of_view, const std::vector<Detector>& detectors,
+               const std::vector<Rotation>& rotations, Reader& reader) {
   const double half = motion_offset(reader);
   const std::vector<double> rotation_start = starts_of(rotations, frames);
   const bool several = frames.back().detector > 1;
@@ -422,7 +436,8 @@ void set_views(ProjectionGeometry& geometry, const std::vector<Frame>& frames, c
     const Frame& frame = frames[i];
     const Detector& detector = detectors[frame.detector - 1u];
     const Rotation& rotation = rotations[frame.rotation - 1u];
-    if (!detector.start && several) refuse("StartAngle (0054,0200) of detector " + std::to_string(frame.detector) + " is missing");
+    if (!detector.start && several)
+      refuse("StartAngle (0054,0200) of detector " + std::to_string(frame.detector) + " is missing");
     if (!several && detector.start && std::abs(std::remainder(*detector.start - rotations[0].start, 360)) > 0.01) {
       reader.warn("StartAngle of the detector and of the rotation differ: the detector's is used");
     }
@@ -430,9 +445,10 @@ void set_views(ProjectionGeometry& geometry, const std::vector<Frame>& frames, c
     const double stop = static_cast<double>(frame.view - 1);
     View view;
     view.angle = theta_of_dicom(start + rotation.sign * rotation.step * (stop + half));
-    view.radius = Millimetres(!detector.radii.empty()
-                                  ? radius_of(detector.radii, frame.view, rotation.frames, "DetectorInformationSequence")
-                                  : radius_of(rotation.radii, frame.view, rotation.frames, "RotationInformationSequence"));
+    view.radius =
+        Millimetres(!detector.radii.empty()
+                        ? radius_of(detector.radii, frame.view, rotation.frames, "DetectorInformationSequence")
+                        : radius_of(rotation.radii, frame.view, rotation.frames, "RotationInformationSequence"));
     view.start = Seconds(rotation_start[frame.rotation - 1u] + stop * rotation.duration_s);
     view.duration = Seconds(rotation.duration_s);
     view.detector = frame.detector - 1u;

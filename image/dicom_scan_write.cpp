@@ -16,15 +16,15 @@ namespace {
 
 // The views of one detector as DICOM describes them: one start, equal steps, a number for each.
 struct Head {
-  double start = 0;                          // DICOM degrees
-  std::vector<std::size_t> views;            // indices into ProjectionGeometry::views
-  std::vector<std::uint16_t> numbers;        // angular view of each, from 1
+  double start = 0;                    // DICOM degrees
+  std::vector<std::size_t> views;      // indices into ProjectionGeometry::views
+  std::vector<std::uint16_t> numbers;  // angular view of each, from 1
 };
 
 struct Arrangement {
   std::vector<Head> heads;
-  double step = 0;                           // degrees, positive
-  double sign = -1;                          // -1: CW, the DICOM angle falls
+  double step = 0;   // degrees, positive
+  double sign = -1;  // -1: CW, the DICOM angle falls
   std::size_t stops = 0;
 };
 
@@ -82,12 +82,17 @@ void put_vectors(Builder& image, const Arrangement& plan) {
   const DcmTagKey named[] = {DCM_EnergyWindowVector, DCM_DetectorVector, DCM_RotationVector, DCM_AngularViewVector};
   for (unsigned long i = 0; i < 4; ++i) pointer->putTagVal(named[i], i);
   image.item().insert(pointer, true);
-  image.put_index(DCM_EnergyWindowVector, ones).put_index(DCM_DetectorVector, detector)
-      .put_index(DCM_RotationVector, ones).put_index(DCM_AngularViewVector, view);
-  image.put_whole(DCM_NumberOfEnergyWindows, 1).put_whole(DCM_NumberOfDetectors, plan.heads.size()).put_whole(DCM_NumberOfRotations, 1);
+  image.put_index(DCM_EnergyWindowVector, ones)
+      .put_index(DCM_DetectorVector, detector)
+      .put_index(DCM_RotationVector, ones)
+      .put_index(DCM_AngularViewVector, view);
+  image.put_whole(DCM_NumberOfEnergyWindows, 1)
+      .put_whole(DCM_NumberOfDetectors, plan.heads.size())
+      .put_whole(DCM_NumberOfRotations, 1);
 }
 
-void put_detectors(Builder& image, const Arrangement& plan, const Projections& projections, double axis_offset, bool own_radii) {
+void put_detectors(Builder& image, const Arrangement& plan, const Projections& projections, double axis_offset,
+                   bool own_radii) {
   const ProjectionGeometry& g = projections.geometry;
   for (const Head& head : plan.heads) {
     const double theta = theta_of_dicom(head.start).count();
@@ -96,7 +101,9 @@ void put_detectors(Builder& image, const Arrangement& plan, const Projections& p
     const double top = g.v0.count() + static_cast<double>(g.rows - 1) * g.row_mm.count();
     const auto cosine = [](double x) { return std::abs(x) < 1e-12 ? 0.0 : x; };
     Builder detector = image.add(DCM_DetectorInformationSequence);
-    detector.put(DCM_CollimatorType, "PARA").put(DCM_FocalDistance, "0").put(DCM_StartAngle, head.start)
+    detector.put(DCM_CollimatorType, "PARA")
+        .put(DCM_FocalDistance, "0")
+        .put(DCM_StartAngle, head.start)
         .put(DCM_CenterOfRotationOffset, axis_offset)
         .put(DCM_ImagePositionPatient, std::vector<double>{cosine(u * c + r * s), cosine(u * s - r * c), top})
         .put(DCM_ImageOrientationPatient, std::vector<double>{cosine(c), cosine(s), 0, 0, 0, -1});
@@ -107,7 +114,8 @@ void put_detectors(Builder& image, const Arrangement& plan, const Projections& p
 
 void put_rotation(Builder& image, const Arrangement& plan, const ProjectionGeometry& g, bool own_radii) {
   Builder rotation = image.add(DCM_RotationInformationSequence);
-  rotation.put(DCM_StartAngle, plan.heads[0].start).put(DCM_AngularStep, plan.step)
+  rotation.put(DCM_StartAngle, plan.heads[0].start)
+      .put(DCM_AngularStep, plan.step)
       .put(DCM_RotationDirection, plan.sign < 0 ? "CW" : "CC")
       .put(DCM_ScanArc, plan.step * static_cast<double>(plan.stops))
       .put(DCM_ActualFrameDuration, std::to_string(std::llround(g.views[0].duration.count() * 1000)))
@@ -120,14 +128,19 @@ void put_rotation(Builder& image, const Arrangement& plan, const ProjectionGeome
 void put_physics(Builder& image, const AcquisitionFacts& facts) {
   Builder window = image.add(DCM_EnergyWindowInformationSequence);
   for (const EnergyWindow& range : facts.windows) {
-    window.add(DCM_EnergyWindowRangeSequence).put(DCM_EnergyWindowLowerLimit, range.lower_kev)
+    window.add(DCM_EnergyWindowRangeSequence)
+        .put(DCM_EnergyWindowLowerLimit, range.lower_kev)
         .put(DCM_EnergyWindowUpperLimit, range.upper_kev);
   }
   Builder drug = image.add(DCM_RadiopharmaceuticalInformationSequence);
-  drug.put_empty(DCM_RadionuclideCodeSequence).put_empty(DCM_RadiopharmaceuticalRoute)
-      .put_empty(DCM_RadiopharmaceuticalStartTime).put_empty(DCM_RadionuclideTotalDose);
-  if (facts.nuclide.empty()) drug.put_empty(DCM_Radiopharmaceutical);
-  else drug.put(DCM_Radiopharmaceutical, facts.nuclide);
+  drug.put_empty(DCM_RadionuclideCodeSequence)
+      .put_empty(DCM_RadiopharmaceuticalRoute)
+      .put_empty(DCM_RadiopharmaceuticalStartTime)
+      .put_empty(DCM_RadionuclideTotalDose);
+  if (facts.nuclide.empty())
+    drug.put_empty(DCM_Radiopharmaceutical);
+  else
+    drug.put(DCM_Radiopharmaceutical, facts.nuclide);
 }
 
 std::vector<std::uint16_t> pixels_of(const Projections& projections, const Arrangement& plan) {
@@ -168,14 +181,23 @@ ByteString write_dicom_scan(const Projections& projections, const ScanLabels& la
   Builder image(*file.getDataset());
   image.put(DCM_SpecificCharacterSet, "ISO_IR 192");
   put_image_kind(image, "ORIGINAL\\PRIMARY\\TOMO\\EMISSION", new_uid());
-  image.put(DCM_PatientName, printable(labels.patient_name)).put(DCM_PatientID, printable(labels.patient_id))
-      .put_empty(DCM_PatientBirthDate).put(DCM_PatientSex, "O")
-      .put(DCM_StudyInstanceUID, new_uid()).put(DCM_StudyDate, today()).put(DCM_StudyTime, time_of_day())
-      .put_empty(DCM_ReferringPhysicianName).put(DCM_StudyID, "1").put_empty(DCM_AccessionNumber)
-      .put(DCM_SeriesInstanceUID, new_uid()).put(DCM_SeriesNumber, "1")
+  image.put(DCM_PatientName, printable(labels.patient_name))
+      .put(DCM_PatientID, printable(labels.patient_id))
+      .put_empty(DCM_PatientBirthDate)
+      .put(DCM_PatientSex, "O")
+      .put(DCM_StudyInstanceUID, new_uid())
+      .put(DCM_StudyDate, today())
+      .put(DCM_StudyTime, time_of_day())
+      .put_empty(DCM_ReferringPhysicianName)
+      .put(DCM_StudyID, "1")
+      .put_empty(DCM_AccessionNumber)
+      .put(DCM_SeriesInstanceUID, new_uid())
+      .put(DCM_SeriesNumber, "1")
       .put(DCM_SeriesDescription, printable(labels.series_description))
-      .put(DCM_FrameOfReferenceUID, new_uid()).put_empty(DCM_PositionReferenceIndicator)
-      .put(DCM_AcquisitionDate, today()).put(DCM_AcquisitionTime, time_of_day())
+      .put(DCM_FrameOfReferenceUID, new_uid())
+      .put_empty(DCM_PositionReferenceIndicator)
+      .put(DCM_AcquisitionDate, today())
+      .put(DCM_AcquisitionTime, time_of_day())
       .put_empty(DCM_AcquisitionTerminationCondition)
       .put(DCM_TypeOfDetectorMotion, "STEP AND SHOOT");
   double counts = 0;

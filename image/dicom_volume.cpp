@@ -17,8 +17,10 @@ namespace {
 void require_recon(DcmDataset& dataset) {
   const std::string kind = nm_kind(dataset);
   if (kind == "RECON GATED TOMO") refuse("a gated reconstruction (RECON GATED TOMO): give one gate");
-  if (kind == "TOMO" || kind == "GATED TOMO") refuse("a tomographic acquisition (" + kind + "), not a reconstructed volume");
-  if (kind != "RECON TOMO") refuse("a planar NM image (" + printable(kind.substr(0, 16)) + "), not a reconstructed volume (RECON TOMO)");
+  if (kind == "TOMO" || kind == "GATED TOMO")
+    refuse("a tomographic acquisition (" + kind + "), not a reconstructed volume");
+  if (kind != "RECON TOMO")
+    refuse("a planar NM image (" + printable(kind.substr(0, 16)) + "), not a reconstructed volume (RECON TOMO)");
 }
 
 // An attribute of the first detector's item, or of the image.
@@ -35,15 +37,18 @@ std::vector<double> placed(DcmDataset& dataset, const DcmTagKey& tag, std::size_
 std::vector<std::size_t> frames_of_slices(DcmDataset& dataset, std::size_t frames) {
   DcmTagKey named;
   DcmElement* pointer = nullptr;
-  if (dataset.findAndGetElement(DCM_FrameIncrementPointer, pointer).bad() || dynamic_cast<DcmAttributeTag*>(pointer) == nullptr ||
-      static_cast<DcmAttributeTag*>(pointer)->getTagVal(named, 0).bad() || pointer->getVM() != 1 || !(named == DCM_SliceVector)) {
+  if (dataset.findAndGetElement(DCM_FrameIncrementPointer, pointer).bad() ||
+      dynamic_cast<DcmAttributeTag*>(pointer) == nullptr ||
+      static_cast<DcmAttributeTag*>(pointer)->getTagVal(named, 0).bad() || pointer->getVM() != 1 ||
+      !(named == DCM_SliceVector)) {
     refuse("FrameIncrementPointer (0028,0009) does not name SliceVector (0054,0080) alone");
   }
   std::vector<std::size_t> result(frames, frames);
   const std::vector<std::uint16_t> slices = index_vector(dataset, DCM_SliceVector, frames);
   for (std::size_t frame = 0; frame < frames; ++frame) {
     const std::size_t slice = slices[frame] - 1u;
-    if (slice >= frames || result[slice] != frames) refuse("SliceVector (0054,0080) does not number the slices 1 to " + std::to_string(frames));
+    if (slice >= frames || result[slice] != frames)
+      refuse("SliceVector (0054,0080) does not number the slices 1 to " + std::to_string(frames));
     result[slice] = frame;
   }
   return result;
@@ -58,7 +63,8 @@ struct Scale {
 Scale scale_of(DcmDataset& dataset) {
   Scale scale;
   for (DcmItem* mapping : items(dataset, DCM_RealWorldValueMappingSequence)) {
-    const auto slope = number(*mapping, DCM_RealWorldValueSlope), intercept = number(*mapping, DCM_RealWorldValueIntercept);
+    const auto slope = number(*mapping, DCM_RealWorldValueSlope),
+               intercept = number(*mapping, DCM_RealWorldValueIntercept);
     if (!slope || !intercept) continue;
     scale = {*slope, *intercept, text(*mapping, DCM_LUTExplanation)};
     break;
@@ -69,8 +75,10 @@ Scale scale_of(DcmDataset& dataset) {
   }
   if (scale.slope == 0) refuse("its pixels are to be multiplied by 0");
   // The explanation is free text elsewhere; ours is a unit.
-  if (scale.unit.rfind("unit ", 0) == 0) scale.unit = scale.unit.substr(5);
-  else scale.unit.clear();
+  if (scale.unit.rfind("unit ", 0) == 0)
+    scale.unit = scale.unit.substr(5);
+  else
+    scale.unit.clear();
   return scale;
 }
 
@@ -80,7 +88,8 @@ double slice_spacing(DcmDataset& dataset, std::vector<std::string>& warnings) {
   const double value = spacing ? *spacing : thickness.value_or(0);
   if (value == 0) refuse("neither SpacingBetweenSlices nor SliceThickness is stated");
   if (!spacing) warnings.push_back("SpacingBetweenSlices is not stated: SliceThickness is used");
-  if (value < 0) warnings.push_back("SpacingBetweenSlices is negative: the slices are stacked against the normal, as C.8.4.15 says");
+  if (value < 0)
+    warnings.push_back("SpacingBetweenSlices is negative: the slices are stacked against the normal, as C.8.4.15 says");
   if (spacing && thickness && std::abs(std::abs(*spacing) - *thickness) > 0.01 * std::abs(*spacing)) {
     warnings.push_back("SpacingBetweenSlices contradicts SliceThickness: the spacing is used");
   }
@@ -100,7 +109,8 @@ LoadedVolume read_dicom_volume(ByteView bytes, const std::string& unit) {
   const std::vector<double> axes = placed(dataset, DCM_ImageOrientationPatient, 6);
   const std::vector<double> place = placed(dataset, DCM_ImagePositionPatient, 3);
   const std::vector<double> spacing = numbers(dataset, DCM_PixelSpacing);
-  if (spacing.size() != 2 || !(spacing[0] > 0) || !(spacing[1] > 0)) refuse("PixelSpacing (0028,0030) is not two positive numbers");
+  if (spacing.size() != 2 || !(spacing[0] > 0) || !(spacing[1] > 0))
+    refuse("PixelSpacing (0028,0030) is not two positive numbers");
   const double between = slice_spacing(dataset, loaded.warnings);
   FileGrid grid;
   grid.size = {pixels.columns(), pixels.rows(), pixels.frames()};

@@ -47,16 +47,34 @@ std::string shortened(const std::string& text, std::size_t limit) {
 }
 
 void put_who(Builder& image, DcmDataset& kept) {
-  for (const DcmTagKey& tag : {DCM_SpecificCharacterSet, DCM_PatientName, DCM_PatientID, DCM_IssuerOfPatientID, DCM_PatientBirthDate,
-                               DCM_PatientSex, DCM_PatientAge, DCM_PatientSize, DCM_PatientWeight, DCM_StudyInstanceUID, DCM_StudyDate,
-                               DCM_StudyTime, DCM_ReferringPhysicianName, DCM_StudyID, DCM_AccessionNumber, DCM_StudyDescription,
-                               DCM_FrameOfReferenceUID, DCM_PositionReferenceIndicator, DCM_AcquisitionDate, DCM_AcquisitionTime,
-                               DCM_InstitutionName, DCM_AcquisitionTerminationCondition}) {
+  for (const DcmTagKey& tag : {DCM_SpecificCharacterSet,
+                               DCM_PatientName,
+                               DCM_PatientID,
+                               DCM_IssuerOfPatientID,
+                               DCM_PatientBirthDate,
+                               DCM_PatientSex,
+                               DCM_PatientAge,
+                               DCM_PatientSize,
+                               DCM_PatientWeight,
+                               DCM_StudyInstanceUID,
+                               DCM_StudyDate,
+                               DCM_StudyTime,
+                               DCM_ReferringPhysicianName,
+                               DCM_StudyID,
+                               DCM_AccessionNumber,
+                               DCM_StudyDescription,
+                               DCM_FrameOfReferenceUID,
+                               DCM_PositionReferenceIndicator,
+                               DCM_AcquisitionDate,
+                               DCM_AcquisitionTime,
+                               DCM_InstitutionName,
+                               DCM_AcquisitionTerminationCondition}) {
     copy_element(kept, tag, image.item());
   }
-  for (const DcmTagKey& tag : {DCM_PatientName, DCM_PatientID, DCM_PatientBirthDate, DCM_PatientSex, DCM_StudyDate, DCM_StudyTime,
-                               DCM_ReferringPhysicianName, DCM_StudyID, DCM_AccessionNumber, DCM_PositionReferenceIndicator,
-                               DCM_AcquisitionTerminationCondition, DCM_AcquisitionDate, DCM_AcquisitionTime}) {
+  for (const DcmTagKey& tag :
+       {DCM_PatientName, DCM_PatientID, DCM_PatientBirthDate, DCM_PatientSex, DCM_StudyDate, DCM_StudyTime,
+        DCM_ReferringPhysicianName, DCM_StudyID, DCM_AccessionNumber, DCM_PositionReferenceIndicator,
+        DCM_AcquisitionTerminationCondition, DCM_AcquisitionDate, DCM_AcquisitionTime}) {
     image.need(tag);
   }
   if (text(image.item(), DCM_StudyInstanceUID).empty()) image.put(DCM_StudyInstanceUID, new_uid());
@@ -68,16 +86,18 @@ void put_source(Builder& image, DcmDataset& kept) {
   if (instance.empty()) return;
   Builder source = image.add(DCM_SourceImageSequence);
   source.put(DCM_ReferencedSOPClassUID, UID_NuclearMedicineImageStorage).put(DCM_ReferencedSOPInstanceUID, instance);
-  Builder(source.item()).add(DCM_PurposeOfReferenceCodeSequence)
-      .put(DCM_CodeValue, "121322").put(DCM_CodingSchemeDesignator, "DCM")
+  Builder(source.item())
+      .add(DCM_PurposeOfReferenceCodeSequence)
+      .put(DCM_CodeValue, "121322")
+      .put(DCM_CodingSchemeDesignator, "DCM")
       .put(DCM_CodeMeaning, "Source image for image processing operation");
 }
 
 // What was acquired, as the scan said it; empty where it did not.
 void put_acquisition(Builder& image, DcmDataset& kept) {
   for (const DcmTagKey& tag : {DCM_EnergyWindowInformationSequence, DCM_RadiopharmaceuticalInformationSequence,
-                               DCM_RotationInformationSequence, DCM_TypeOfDetectorMotion, DCM_PatientOrientationCodeSequence,
-                               DCM_PatientGantryRelationshipCodeSequence}) {
+                               DCM_RotationInformationSequence, DCM_TypeOfDetectorMotion,
+                               DCM_PatientOrientationCodeSequence, DCM_PatientGantryRelationshipCodeSequence}) {
     copy_element(kept, tag, image.item());
     if (!(tag == DCM_TypeOfDetectorMotion)) image.need(tag);
   }
@@ -100,7 +120,9 @@ void put_mapping(Builder& image, const Stored& stored, const std::string& unit) 
   const char* code = activity ? "Bq/ml" : per_mm ? "/mm" : per_cm ? "/cm" : "1";
   const char* meaning = activity ? "Becquerels/milliliter" : per_mm ? "per millimeter" : per_cm ? "/cm" : "no units";
   mapping.add(DCM_MeasurementUnitsCodeSequence)
-      .put(DCM_CodeValue, code).put(DCM_CodingSchemeDesignator, "UCUM").put(DCM_CodeMeaning, meaning);
+      .put(DCM_CodeValue, code)
+      .put(DCM_CodingSchemeDesignator, "UCUM")
+      .put(DCM_CodeMeaning, meaning);
   image.put(DCM_RescaleSlope, stored.slope).put(DCM_RescaleIntercept, stored.intercept);
 }
 
@@ -114,8 +136,10 @@ ByteString write_dicom_volume(const Volume& volume, const Identity& identity, co
   if (identity.content() != nullptr) kept = identity.content()->dataset;
   put_who(image, kept);
   put_image_kind(image, "DERIVED\\PRIMARY\\RECON TOMO\\EMISSION", new_uid());
-  image.put(DCM_SeriesInstanceUID, new_uid()).put(DCM_SeriesNumber, "1000")
-      .put(DCM_SeriesDate, today()).put(DCM_SeriesTime, time_of_day())
+  image.put(DCM_SeriesInstanceUID, new_uid())
+      .put(DCM_SeriesNumber, "1000")
+      .put(DCM_SeriesDate, today())
+      .put(DCM_SeriesTime, time_of_day())
       .put_empty(DCM_CountsAccumulated)
       .put(DCM_SeriesDescription, shortened(labels.series_description, 64))
       .put(DCM_SoftwareVersions, labels.software_version.empty() ? "Tomogrid" : shortened(labels.software_version, 64));
@@ -127,12 +151,15 @@ ByteString write_dicom_volume(const Volume& volume, const Identity& identity, co
   std::vector<std::uint16_t> slices(g.slices);
   for (std::size_t s = 0; s < g.slices; ++s) slices[s] = static_cast<std::uint16_t>(s + 1);
   image.item().putAndInsertTagKey(DCM_FrameIncrementPointer, DCM_SliceVector);
-  image.put_index(DCM_SliceVector, slices).put_whole(DCM_NumberOfSlices, g.slices)
-      .put(DCM_SpacingBetweenSlices, g.slice_mm.count()).put(DCM_SliceThickness, g.slice_mm.count());
+  image.put_index(DCM_SliceVector, slices)
+      .put_whole(DCM_NumberOfSlices, g.slices)
+      .put(DCM_SpacingBetweenSlices, g.slice_mm.count())
+      .put(DCM_SliceThickness, g.slice_mm.count());
   image.put_whole(DCM_NumberOfDetectors, 1);
   const auto [x, y, z] = identity.origin();
   image.add(DCM_DetectorInformationSequence)
-      .put(DCM_CollimatorType, "PARA").put(DCM_FocalDistance, "0")
+      .put(DCM_CollimatorType, "PARA")
+      .put(DCM_FocalDistance, "0")
       .put(DCM_ImagePositionPatient, std::vector<double>{(g.x0 + x).count(), (g.y0 + y).count(), (g.z0 + z).count()})
       .put(DCM_ImageOrientationPatient, std::vector<double>{1, 0, 0, 0, 1, 0});
   const Stored stored = stored_as_16_bits(volume.values);

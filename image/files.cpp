@@ -84,7 +84,9 @@ Result<T> open_and_read(const fs::path& path, Read read) {
   }
 }
 
-ByteString whole(const fs::path& path) { return std::move(read_file(path, kFileLimit)).or_throw(); }
+ByteString whole(const fs::path& path) {
+  return std::move(read_file(path, kFileLimit)).or_throw();
+}
 
 ByteString unpacked_nifti(const fs::path& path) {
   ByteString bytes = whole(path);
@@ -100,12 +102,15 @@ std::string extension_of(const fs::path& path) {
   const std::string name = lower_case(path.filename().string());
   for (const char* known : {".nii.gz", ".nii", ".dcm", ".hv", ".png", ".hs", ".h33"}) {
     const std::string_view suffix(known);
-    if (name.size() > suffix.size() && name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) return known;
+    if (name.size() > suffix.size() && name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0)
+      return known;
   }
   return {};
 }
 
-fs::path with_extension(const fs::path& path, const char* extension) { return fs::path(path).replace_extension(extension); }
+fs::path with_extension(const fs::path& path, const char* extension) {
+  return fs::path(path).replace_extension(extension);
+}
 
 Result<void> save_pair(const fs::path& header, const fs::path& data, const InterfileText& text) {
   // The data first: a header never names data that are not there.
@@ -153,8 +158,8 @@ void settle_counts(Projections& projections, std::vector<std::string>& warnings)
     refuse("negative values amount to more than 0.1 % of the counts: these are not raw projections");
   }
   if (below > 0) {
-    warnings.push_back(std::to_string(below) + " negative values, " + shortest(std::round(1e4 * negative / total) / 1e4) +
-                       " of the counts, were set to 0");
+    warnings.push_back(std::to_string(below) + " negative values, " +
+                       shortest(std::round(1e4 * negative / total) / 1e4) + " of the counts, were set to 0");
   }
   projections.facts.counts = projections.facts.counts && all_whole;
 }
@@ -179,10 +184,14 @@ Result<LoadedScan> load_scan(const fs::path& path, const LoadOptions& options) {
     const ByteString head = head_of(path);
     if (head.empty()) refuse("an empty file");
     LoadedScan scan;
-    if (looks_like_interfile(head)) scan = read_interfile_scan(text_of(head), beside(path), options);
-    else if (looks_like_nifti(head) || looks_like_gzip(head)) refuse("a volume, not projections");
-    else if (looks_like_dicom(head)) scan = read_dicom_scan(whole(path), options);
-    else refuse("neither DICOM nor Interfile projections");
+    if (looks_like_interfile(head))
+      scan = read_interfile_scan(text_of(head), beside(path), options);
+    else if (looks_like_nifti(head) || looks_like_gzip(head))
+      refuse("a volume, not projections");
+    else if (looks_like_dicom(head))
+      scan = read_dicom_scan(whole(path), options);
+    else
+      refuse("neither DICOM nor Interfile projections");
     if (auto sound = check(scan.projections.geometry, scan.projections.facts); !sound) refuse(sound.error().message);
     return scan;
   });
@@ -193,10 +202,14 @@ Result<LoadedVolume> load_volume_with_warnings(const fs::path& path, const std::
     const ByteString head = head_of(path);
     if (head.empty()) refuse("an empty file");
     LoadedVolume loaded;
-    if (looks_like_interfile(head)) loaded = read_interfile_volume(text_of(head), beside(path), unit);
-    else if (looks_like_nifti(head) || looks_like_gzip(head)) loaded = read_nifti(unpacked_nifti(path), unit);
-    else if (looks_like_dicom(head)) loaded = read_dicom_volume(whole(path), unit);
-    else refuse(kUnknownFormat);
+    if (looks_like_interfile(head))
+      loaded = read_interfile_volume(text_of(head), beside(path), unit);
+    else if (looks_like_nifti(head) || looks_like_gzip(head))
+      loaded = read_nifti(unpacked_nifti(path), unit);
+    else if (looks_like_dicom(head))
+      loaded = read_dicom_volume(whole(path), unit);
+    else
+      refuse(kUnknownFormat);
     require_finite(loaded.volume.values);
     if (auto sound = check(loaded.volume.geometry, loaded.volume.unit); !sound) refuse(sound.error().message);
     return loaded;
@@ -211,7 +224,8 @@ Result<Volume> load_volume(const fs::path& path, const std::string& unit) {
 
 Result<void> move_to_scan(Volume& volume, const Identity& of_volume, const Identity& of_scan) {
   if (!of_volume.same_frame(of_scan)) {
-    return Error{ErrorCode::BadInput, "the volume and the scan do not share a FrameOfReferenceUID: register them first"};
+    return Error{ErrorCode::BadInput,
+                 "the volume and the scan do not share a FrameOfReferenceUID: register them first"};
   }
   const std::array<Millimetres, 3> origin = of_scan.origin();
   volume.geometry.x0 -= origin[0];
@@ -228,7 +242,8 @@ Result<void> can_save_volume(const fs::path& path) {
   return {};
 }
 
-Result<void> save_volume(const fs::path& path, const Volume& volume, const Identity* identity, const ResultLabels& labels) {
+Result<void> save_volume(const fs::path& path, const Volume& volume, const Identity* identity,
+                         const ResultLabels& labels) {
   if (auto known = can_save_volume(path); !known) return known;
   return saved(path, [&]() -> Result<void> {
     if (auto sound = check(volume.geometry, volume.unit); !sound) refuse(sound.error().message);
@@ -260,7 +275,8 @@ Result<void> save_mosaic(const fs::path& png, const Volume& volume, Palette pale
 Result<void> save_scan(const fs::path& path, const Projections& projections, const ScanLabels& labels) {
   return saved(path, [&]() -> Result<void> {
     if (auto sound = check(projections.geometry, projections.facts); !sound) refuse(sound.error().message);
-    if (projections.values.size() != projections.geometry.elements()) refuse("it has another number of values than bins");
+    if (projections.values.size() != projections.geometry.elements())
+      refuse("it has another number of values than bins");
     require_finite(projections.values);
     const std::string extension = extension_of(path);
     if (extension == ".dcm") return write_file(path, write_dicom_scan(projections, labels));
@@ -283,10 +299,14 @@ std::string describe(const Projections& projections) {
   const auto tenth = [](double x) { return shortest(std::round(x * 10) / 10); };
   std::string text = std::to_string(g.views.size()) + " views by " + std::to_string(heads) +
                      (heads == 1 ? " detector" : " detectors") + ", each " + std::to_string(g.rows) + " rows of " +
-                     std::to_string(g.bins) + " bins of " + shortest(g.bin_mm.count()) + " x " + shortest(g.row_mm.count()) + " mm; ";
-  if (most == 0) text += "radius not stated";
-  else text += "radius " + tenth(least) + (most > least ? " to " + tenth(most) : "") + " mm";
-  text += "; " + std::to_string(static_cast<long long>(counts)) + (projections.facts.counts ? " counts" : " (scaled values)");
+                     std::to_string(g.bins) + " bins of " + shortest(g.bin_mm.count()) + " x " +
+                     shortest(g.row_mm.count()) + " mm; ";
+  if (most == 0)
+    text += "radius not stated";
+  else
+    text += "radius " + tenth(least) + (most > least ? " to " + tenth(most) : "") + " mm";
+  text += "; " + std::to_string(static_cast<long long>(counts)) +
+          (projections.facts.counts ? " counts" : " (scaled values)");
   if (!projections.facts.nuclide.empty()) text += "; " + projections.facts.nuclide;
   if (!projections.facts.collimator.empty()) text += "; " + projections.facts.collimator;
   return text;

@@ -3,9 +3,9 @@
 //   scans    DICOM NM TOMO, Interfile 3.3 projections (header .hs or .h33 with its data file)
 //   volumes  DICOM NM RECON TOMO, NIfTI-1 (.nii, .nii.gz), Interfile (.hv with its data file); PNG mosaics are written
 //
-// Which format a file has is decided by its content when reading and by its extension when writing. docs/files.md derives
-// every angle and axis. Everything here is synchronous, keeps no state and may be called from several threads on
-// different files.
+// Which format a file has is decided by its content when reading and by its extension when writing. docs/files.md
+// derives every angle and axis. Everything here is synchronous, keeps no state and may be called from several threads
+// on different files.
 //
 // Errors: NotFound (no such file), BadInput (malformed, of another kind, contradicting itself, or refused by name: the
 // message names the element or key and the remedy), Storage (cannot write).
@@ -63,7 +63,7 @@ class Identity {
 struct LoadOptions {
   std::optional<std::size_t> window = std::nullopt;   // which energy window, from 1, when the file has several
   std::optional<Millimetres> radius = std::nullopt;   // for the views whose radius the file does not state
-  Millimetres collimator_gap{0};                      // added to every radius: from what the camera reports to the collimator face
+  Millimetres collimator_gap{0};                      // added to every radius: from the reported one to the face
   bool sum_gates = false;                             // add the gates of a gated scan
 };
 
@@ -91,9 +91,9 @@ Result<Volume> load_volume(const std::filesystem::path& path, const std::string&
 enum class AttenuationUnit { PerMillimetre, PerCentimetre, Hounsfield };
 std::optional<AttenuationUnit> parse_attenuation_unit(std::string_view text);   // "1/mm", "1/cm", "HU"
 
-// An attenuation map in 1/mm. Negative numbers become 0. BadInput when they cannot be what `unit` says (values
-// above 1/mm-scale of lead, a map of one constant, Hounsfield numbers given as 1/cm), and for Hounsfield without
-// `water` (mu of water at the photon energy): bilinear, air to water to dense bone.
+// An attenuation map in 1/mm. Negative numbers become 0. BadInput when the numbers cannot be what `unit` says (largest
+// value above 0.06/mm or below 0.004/mm, one constant, small numbers as Hounsfield units), and for Hounsfield without
+// `water`, mu of water at the photon energy: bilinear from air over water to bone (docs/files.md).
 Result<LoadedVolume> load_attenuation(const std::filesystem::path& path, AttenuationUnit unit,
                                       std::optional<PerMillimetre> water = std::nullopt);
 
@@ -108,7 +108,7 @@ struct ResultLabels {
   std::string parameters;                   // "OSEM 8 subsets, 4 iterations": Derivation Description
 };
 
-// By extension: .nii, .nii.gz, .hv (with .v beside it), .dcm (needs `identity`, null or empty: an anonymous patient), .png.
+// By extension: .nii, .nii.gz, .hv (with .v beside it), .dcm (without `identity`: of an anonymous patient), .png.
 // The volume must be on a grid along the axes; values must be finite. DICOM holds 16-bit numbers with a stated rescale
 // (docs/files.md): a relative error of at most 1/65535 of the maximum.
 Result<void> save_volume(const std::filesystem::path& path, const Volume& volume, const Identity* identity = nullptr,
@@ -127,7 +127,8 @@ struct ScanLabels {
 // By extension: .dcm (DICOM NM TOMO, 16-bit unsigned), .hs or .h33 (Interfile projections with .s or .i33 beside it:
 // 16-bit unsigned when all values are whole and fit, else float). Reading it back gives the same projections. DICOM
 // needs whole counts up to 65535 and, per detector, equal angular steps.
-Result<void> save_scan(const std::filesystem::path& path, const Projections& projections, const ScanLabels& labels = {});
+Result<void> save_scan(const std::filesystem::path& path, const Projections& projections,
+                       const ScanLabels& labels = {});
 
 // One paragraph for people: size, spacing, arc, orbit, counts. Nothing that identifies.
 std::string describe(const Projections& projections);

@@ -25,7 +25,8 @@ struct InterfileText {
   std::string header;
   ByteString data;
 };
-InterfileText write_interfile_scan(const Projections& projections, const ScanLabels& labels, const std::string& data_name);
+InterfileText write_interfile_scan(const Projections& projections, const ScanLabels& labels,
+                                   const std::string& data_name);
 InterfileText write_interfile_volume(const Volume& volume, const std::string& data_name);
 
 // NIfTI (nifti.cpp). `bytes` is a .nii file, already unpacked if it was gzipped.

@@ -60,11 +60,16 @@ bool is_code(DcmItem& item, std::initializer_list<const char*> codes, const char
 
 std::string to_string(PatientPosition position) {
   switch (position) {
-    case PatientPosition::HFS: return "HFS";
-    case PatientPosition::HFP: return "HFP";
-    case PatientPosition::FFS: return "FFS";
-    case PatientPosition::FFP: return "FFP";
-    case PatientPosition::Unknown: break;
+    case PatientPosition::HFS:
+      return "HFS";
+    case PatientPosition::HFP:
+      return "HFP";
+    case PatientPosition::FFS:
+      return "FFS";
+    case PatientPosition::FFP:
+      return "FFP";
+    case PatientPosition::Unknown:
+      break;
   }
   return "unknown";
 }
@@ -134,7 +139,8 @@ void put_position(DcmItem& dataset, PatientPosition position) {
 Identity identity_of(DcmDataset& source, std::array<double, 3> origin) {
   auto content = std::make_unique<Identity::Content>();
   for (const DcmTagKey& tag : kAllowed) copy_element(source, tag, content->dataset);
-  const std::string place = decimal_string(origin[0]) + "\\" + decimal_string(origin[1]) + "\\" + decimal_string(origin[2]);
+  const std::string place =
+      decimal_string(origin[0]) + "\\" + decimal_string(origin[1]) + "\\" + decimal_string(origin[2]);
   content->dataset.putAndInsertString(DCM_ImagePositionPatient, place.c_str());
   return Identity(std::move(content));
 }
@@ -151,7 +157,8 @@ Identity named_identity(const NamedPatient& patient) {
   put(DCM_PatientID, patient.id, 64);
   put(DCM_StudyID, patient.study_id, 16);
   std::string date = patient.study_date;
-  date.erase(std::remove_if(date.begin(), date.end(), [](char c) { return c == ':' || c == '/' || c == '-'; }), date.end());
+  date.erase(std::remove_if(date.begin(), date.end(), [](char c) { return c == ':' || c == '/' || c == '-'; }),
+             date.end());
   if (date.size() == 8 && std::all_of(date.begin(), date.end(), [](char c) { return c >= '0' && c <= '9'; })) {
     put(DCM_StudyDate, date, 8);
   }
@@ -167,7 +174,9 @@ Identity& Identity::operator=(const Identity&) = default;
 Identity& Identity::operator=(Identity&&) noexcept = default;
 Identity::Identity(std::unique_ptr<const Content> content) : content_(std::move(content)) {}
 
-bool Identity::empty() const { return content_ == nullptr; }
+bool Identity::empty() const {
+  return content_ == nullptr;
+}
 
 namespace {
 // DCMTK's readers are not const, and searching a data set leaves it as it was except for its cursor: look in a copy, so
@@ -192,9 +201,8 @@ bool Identity::same_frame(const Identity& other) const {
 
 std::array<Millimetres, 3> Identity::origin() const {
   if (empty()) return {};
-  const auto place = ask<std::vector<double>>(*content_, [](DcmItem& dataset) {
-    return numbers(dataset, DCM_ImagePositionPatient);
-  });
+  const auto place =
+      ask<std::vector<double>>(*content_, [](DcmItem& dataset) { return numbers(dataset, DCM_ImagePositionPatient); });
   if (place.size() != 3) return {};
   return {Millimetres(place[0]), Millimetres(place[1]), Millimetres(place[2])};
 }
@@ -219,7 +227,8 @@ ByteString Identity::serialise() const {
 
 Result<Identity> Identity::parse(ByteView bytes) {
   const Error malformed{ErrorCode::BadInput, "not a stored identity"};
-  if (bytes.size() < kMagic.size() || bytes.size() > kSerialisedLimit || text_of(bytes.subspan(0, kMagic.size())) != kMagic) {
+  if (bytes.size() < kMagic.size() || bytes.size() > kSerialisedLimit ||
+      text_of(bytes.subspan(0, kMagic.size())) != kMagic) {
     return malformed;
   }
   bytes = bytes.subspan(kMagic.size());

@@ -1,5 +1,5 @@
-// Interfile 3.3, read: SPECT projections and reconstructed volumes, with STIR's conventions where the standard is silent
-// (docs/files.md).
+// Interfile 3.3, read: SPECT projections and reconstructed volumes, with STIR's conventions where the standard is
+// silent (docs/files.md).
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -31,11 +31,16 @@ Encoding encoding_of(const InterfileHeader& header) {
   Encoding encoding;
   const std::string format = header.word("number format");
   std::size_t usual = 0;
-  if (format == "signedinteger") encoding.format = NumberFormat::Signed;
-  else if (format == "unsignedinteger" || format.empty()) encoding.format = NumberFormat::Unsigned;
-  else if (format == "float" || format == "shortfloat") encoding.format = NumberFormat::Float, usual = 4;
-  else if (format == "longfloat") encoding.format = NumberFormat::Float, usual = 8;
-  else refuse("\"number format\" is not one we read (signed or unsigned integer, short or long float)");
+  if (format == "signedinteger")
+    encoding.format = NumberFormat::Signed;
+  else if (format == "unsignedinteger" || format.empty())
+    encoding.format = NumberFormat::Unsigned;
+  else if (format == "float" || format == "shortfloat")
+    encoding.format = NumberFormat::Float, usual = 4;
+  else if (format == "longfloat")
+    encoding.format = NumberFormat::Float, usual = 8;
+  else
+    refuse("\"number format\" is not one we read (signed or unsigned integer, short or long float)");
   encoding.bytes = usual != 0 ? header.count_or("number of bytes per pixel", usual, 1, 8)
                               : header.count("number of bytes per pixel", 1, 8);
   const bool is_float = encoding.format == NumberFormat::Float;
@@ -49,12 +54,14 @@ Encoding encoding_of(const InterfileHeader& header) {
   encoding.big_endian = order != "littleendian";  // the standard's default
   for (const char* key : {"data compression", "data encode"}) {
     const std::string value = header.word(key);
-    if (!value.empty() && value != "none") refuse("\"" + std::string(key) + "\": compressed or encoded data are not read");
+    if (!value.empty() && value != "none")
+      refuse("\"" + std::string(key) + "\": compressed or encoded data are not read");
   }
   // Blocks are of 2048 bytes.
   const double block = header.number("data starting block").value_or(0);
   const double offset = header.number("data offset in bytes").value_or(block * 2048);
-  if (offset < 0 || offset > 1e12 || offset != std::floor(offset)) refuse("\"data offset in bytes\" is not a whole number");
+  if (offset < 0 || offset > 1e12 || offset != std::floor(offset))
+    refuse("\"data offset in bytes\" is not a whole number");
   encoding.offset = static_cast<std::uint64_t>(offset);
   encoding.file = header.text("name of data file");
   if (encoding.file.empty() && encoding.offset == 0) refuse("\"name of data file\" is missing");
@@ -81,18 +88,26 @@ std::vector<float> values_of(const Encoding& encoding, const DataFile& data, std
   const bool big = encoding.big_endian;
   switch (encoding.format) {
     case NumberFormat::Float:
-      if (encoding.bytes == 4) decode<float>(bytes, big, values);
-      else decode<double>(bytes, big, values);
+      if (encoding.bytes == 4)
+        decode<float>(bytes, big, values);
+      else
+        decode<double>(bytes, big, values);
       break;
     case NumberFormat::Signed:
-      if (encoding.bytes == 1) decode<std::int8_t>(bytes, big, values);
-      else if (encoding.bytes == 2) decode<std::int16_t>(bytes, big, values);
-      else decode<std::int32_t>(bytes, big, values);
+      if (encoding.bytes == 1)
+        decode<std::int8_t>(bytes, big, values);
+      else if (encoding.bytes == 2)
+        decode<std::int16_t>(bytes, big, values);
+      else
+        decode<std::int32_t>(bytes, big, values);
       break;
     case NumberFormat::Unsigned:
-      if (encoding.bytes == 1) decode<std::uint8_t>(bytes, big, values);
-      else if (encoding.bytes == 2) decode<std::uint16_t>(bytes, big, values);
-      else decode<std::uint32_t>(bytes, big, values);
+      if (encoding.bytes == 1)
+        decode<std::uint8_t>(bytes, big, values);
+      else if (encoding.bytes == 2)
+        decode<std::uint16_t>(bytes, big, values);
+      else
+        decode<std::uint32_t>(bytes, big, values);
       break;
   }
   return values;
@@ -114,8 +129,10 @@ PatientPosition position_of(const InterfileHeader& header, std::vector<std::stri
 }
 
 Identity identity_in(const InterfileHeader& header, PatientPosition position) {
-  return named_identity({.name = header.text("patient name"), .id = header.text("patient ID"),
-                         .study_id = header.text("study ID"), .study_date = header.text("study date"),
+  return named_identity({.name = header.text("patient name"),
+                         .id = header.text("patient ID"),
+                         .study_id = header.text("study ID"),
+                         .study_date = header.text("study date"),
                          .position = position});
 }
 
@@ -130,9 +147,11 @@ double spacing(const InterfileHeader& header, int axis) {
 void require_modality(const InterfileHeader& header) {
   const std::string type = header.word("type of data");
   if (type != "tomographic" && type != "pet" && type != "spect") {
-    refuse("\"type of data\" is not Tomographic (" + std::string(type.empty() ? "missing" : "static, dynamic, gated, ...") + ")");
+    refuse("\"type of data\" is not Tomographic (" +
+           std::string(type.empty() ? "missing" : "static, dynamic, gated, ...") + ")");
   }
-  if (header.count_or("number of time frames", 1, 1, 65535) > 1 || header.count_or("number of time slots", 1, 1, 65535) > 1) {
+  if (header.count_or("number of time frames", 1, 1, 65535) > 1 ||
+      header.count_or("number of time slots", 1, 1, 65535) > 1) {
     refuse("several time frames or gates: only one is reconstructed");
   }
 }
@@ -155,7 +174,8 @@ void read_orbit(const InterfileHeader& header, std::vector<View>& views) {
   std::vector<double> radii = header.numbers("radius");
   if (radii.empty()) radii = header.numbers("radii");
   if (radii.size() > 1 && radii.size() != views.size()) {
-    refuse("\"radius\" has " + std::to_string(radii.size()) + " values for " + std::to_string(views.size()) + " projections");
+    refuse("\"radius\" has " + std::to_string(radii.size()) + " values for " + std::to_string(views.size()) +
+           " projections");
   }
   for (std::size_t k = 0; k < views.size() && !radii.empty(); ++k) {
     const double radius = radii.size() == 1 ? radii[0] : radii[k];
@@ -168,7 +188,8 @@ void read_times(const InterfileHeader& header, std::vector<View>& views, std::ve
   double seconds = header.number("time per projection (sec)").value_or(0);
   if (seconds == 0) seconds = header.number("image duration (sec) [1]").value_or(0) / static_cast<double>(views.size());
   if (seconds < 0) refuse("\"time per projection (sec)\" is negative");
-  if (seconds == 0) warnings.push_back("the time per projection is not stated: decay during the scan cannot be modelled");
+  if (seconds == 0)
+    warnings.push_back("the time per projection is not stated: decay during the scan cannot be modelled");
   for (std::size_t k = 0; k < views.size(); ++k) {
     views[k].start = Seconds(static_cast<double>(k) * seconds);
     views[k].duration = Seconds(seconds);
@@ -192,8 +213,10 @@ AcquisitionFacts facts_of(const InterfileHeader& header, std::size_t window) {
 // Which of several energy windows; they follow one another in the data.
 std::size_t window_of(const InterfileHeader& header, const LoadOptions& options) {
   const std::size_t windows = header.count_or("number of energy windows", 1, 1, 64);
-  if (options.window && *options.window > windows) refuse("there is no energy window " + std::to_string(*options.window));
-  if (windows > 1 && !options.window) refuse("several energy windows: choose one with --window 1 to " + std::to_string(windows));
+  if (options.window && *options.window > windows)
+    refuse("there is no energy window " + std::to_string(*options.window));
+  if (windows > 1 && !options.window)
+    refuse("several energy windows: choose one with --window 1 to " + std::to_string(windows));
   return options.window.value_or(1);
 }
 
@@ -235,7 +258,8 @@ LoadedScan read_interfile_scan(std::string_view text, const DataFile& data, cons
   geometry.bins = header.count("matrix size [1]", 1, kMaxSide);
   geometry.rows = header.count("matrix size [2]", 1, kMaxSide);
   const std::size_t views = header.count("number of projections", 1, kMaxViews);
-  if (geometry.bins * geometry.rows * views > kMaxElements) refuse("more than " + std::to_string(kMaxElements) + " values");
+  if (geometry.bins * geometry.rows * views > kMaxElements)
+    refuse("more than " + std::to_string(kMaxElements) + " values");
   geometry.bin_mm = Millimetres(spacing(header, 1));
   geometry.row_mm = Millimetres(spacing(header, 2));
   geometry.u0 = geometry.bin_mm * (-0.5 * static_cast<double>(geometry.bins - 1));
@@ -281,19 +305,22 @@ LoadedVolume read_interfile_volume(std::string_view text, const DataFile& data, 
   LoadedVolume loaded;
   require_modality(header);
   const std::string status = header.word("process status");
-  if (status == "acquired" || header.has("number of projections")) refuse("projections (\"process status\"), not a volume");
+  if (status == "acquired" || header.has("number of projections"))
+    refuse("projections (\"process status\"), not a volume");
   FileGrid grid;
   std::array<double, 3> size_mm{};
   for (std::size_t axis = 0; axis < 3; ++axis) {
     const std::string index = "[" + std::to_string(axis + 1) + "]";
     std::string key = "matrix size " + index;
-    if (axis == 2 && !header.has(key)) key = header.has("number of slices") ? "number of slices" : "total number of images";
+    if (axis == 2 && !header.has(key))
+      key = header.has("number of slices") ? "number of slices" : "total number of images";
     grid.size[axis] = header.count(key, 1, kMaxSide);
     size_mm[axis] = axis == 2 && !header.has("scaling factor (mm/pixel) [3]") && header.has("slice thickness (pixels)")
                         ? *header.number("slice thickness (pixels)") * spacing(header, 1)
                         : spacing(header, static_cast<int>(axis) + 1);
   }
-  if (grid.size[0] * grid.size[1] * grid.size[2] > kMaxElements) refuse("more than " + std::to_string(kMaxElements) + " voxels");
+  if (grid.size[0] * grid.size[1] * grid.size[2] > kMaxElements)
+    refuse("more than " + std::to_string(kMaxElements) + " voxels");
   const PatientPosition position = position_of(header, loaded.warnings);
   const FileAxes axes = gantry_axes(position);
   const std::array<double, 3> sign{axes.x, axes.y, axes.z};

@@ -13,7 +13,9 @@ namespace {
 constexpr std::size_t kMaxLine = 64 * 1024;
 constexpr std::size_t kMaxKeys = 4096;
 
-std::string quoted(std::string_view key) { return "\"" + printable(key.substr(0, 60)) + "\""; }
+std::string quoted(std::string_view key) {
+  return "\"" + printable(key.substr(0, 60)) + "\"";
+}
 
 }  // namespace
 
@@ -51,7 +53,8 @@ InterfileHeader::InterfileHeader(std::string_view text) {
     if (key == "endofinterfile") return;
     if (key.empty()) refuse(where + " has no key");
     const auto [place, fresh] = values_.emplace(key, value);
-    if (!fresh && place->second.empty()) place->second = value;
+    if (!fresh && place->second.empty())
+      place->second = value;
     else if (!fresh && !value.empty() && interfile_key(place->second) != interfile_key(value)) {
       refuse(quoted(trimmed(line.substr(0, sign))) + " is there twice with different values");
     }
@@ -75,7 +78,9 @@ std::string InterfileHeader::text(std::string_view key) const {
   return value == nullptr ? std::string() : *value;
 }
 
-std::string InterfileHeader::word(std::string_view key) const { return interfile_key(text(key)); }
+std::string InterfileHeader::word(std::string_view key) const {
+  return interfile_key(text(key));
+}
 
 std::optional<double> InterfileHeader::number(std::string_view key) const {
   if (!has(key)) return std::nullopt;
@@ -103,7 +108,8 @@ std::vector<double> InterfileHeader::numbers(std::string_view key) const {
   return result;
 }
 
-std::size_t InterfileHeader::count_or(std::string_view key, std::size_t fallback, std::size_t least, std::size_t most) const {
+std::size_t InterfileHeader::count_or(std::string_view key, std::size_t fallback, std::size_t least,
+                                      std::size_t most) const {
   const std::optional<double> value = number(key);
   if (!value) return fallback;
   if (*value < static_cast<double>(least) || *value > static_cast<double>(most) || *value != std::floor(*value)) {

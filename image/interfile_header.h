@@ -1,9 +1,10 @@
 // The text half of an Interfile 3.3 file: lines `key := value`. A small strict reader of ours, because Debian has no
 // library for it. Pure; not for other rooms. Throws Refusal.
 //
-// As the standard says (Todd-Pokropek, Cradduck and Deconinck 1992): keys and words ignore case, blanks, tabs, underscores
-// and '!'; ';' begins a comment; reading stops at "END OF INTERFILE". Unlike it: a key given twice with different values
-// is refused, and so are a missing end, lines longer than 64 KiB, more than 4096 keys and bytes that are not text.
+// As the standard says (Todd-Pokropek, Cradduck and Deconinck 1992): keys and words ignore case, blanks, tabs,
+// underscores and '!'; ';' begins a comment; reading stops at "END OF INTERFILE". Unlike it: a key given twice with
+// different values is refused, and so are a missing end, lines longer than 64 KiB, more than 4096 keys and bytes that
+// are not text.
 #pragma once
 
 #include <map>

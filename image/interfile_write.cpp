@@ -87,7 +87,8 @@ double extent_of(const Sweep& sweep, std::size_t views) {
 
 }  // namespace
 
-InterfileText write_interfile_scan(const Projections& projections, const ScanLabels& labels, const std::string& data_name) {
+InterfileText write_interfile_scan(const Projections& projections, const ScanLabels& labels,
+                                   const std::string& data_name) {
   const ProjectionGeometry& g = projections.geometry;
   const auto centred = [](Millimetres first, std::size_t count, Millimetres step) {
     return std::abs(first.count() + 0.5 * static_cast<double>(count - 1) * step.count()) < 1e-6;
@@ -130,7 +131,8 @@ InterfileText write_interfile_scan(const Projections& projections, const ScanLab
   lines.line("!SPECT STUDY (acquired data)");
   lines.line("!direction of rotation", sweep.step < 0 ? "CW" : "CCW");
   lines.line("start angle", sweep.start);
-  const bool circular = std::all_of(g.views.begin(), g.views.end(), [&](const View& v) { return v.radius == g.views[0].radius; });
+  const bool circular =
+      std::all_of(g.views.begin(), g.views.end(), [&](const View& v) { return v.radius == g.views[0].radius; });
   lines.line("orbit", circular ? "circular" : "non-circular");
   if (circular) {
     if (g.views[0].radius.count() > 0) lines.line("radius", g.views[0].radius.count());
@@ -174,7 +176,8 @@ InterfileText write_interfile_volume(const Volume& volume, const std::string& da
   const std::size_t sizes[] = {g.columns, g.rows, g.slices};
   const double steps[] = {g.column_mm.count(), g.row_mm.count(), g.slice_mm.count()};
   // The first slice in the file is the one nearest the head.
-  const double first[] = {g.x0.count(), g.y0.count(), g.z0.count() + static_cast<double>(g.slices - 1) * g.slice_mm.count()};
+  const double first[] = {g.x0.count(), g.y0.count(),
+                          g.z0.count() + static_cast<double>(g.slices - 1) * g.slice_mm.count()};
   for (std::size_t axis = 0; axis < 3; ++axis) {
     const std::string index = " [" + std::to_string(axis + 1) + "]";
     lines.line("matrix axis label" + index, names[axis]);

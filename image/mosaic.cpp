@@ -13,7 +13,7 @@ namespace tomogrid::image {
 
 namespace {
 
-constexpr std::size_t kTile = 240;          // pixels along the longest side of the field
+constexpr std::size_t kTile = 240;  // pixels along the longest side of the field
 constexpr std::size_t kGap = 6;
 constexpr std::size_t kAxialTiles = 4;
 
@@ -21,8 +21,15 @@ using Pixel = std::array<std::uint8_t, 3>;
 
 // Evenly spaced colours of "inferno" (van der Walt and Smith 2015, CC0): even in lightness, so that equal steps look
 // equal and it prints in grey.
-constexpr std::array<Pixel, 9> kInferno{{{0, 0, 4}, {31, 12, 72}, {85, 15, 109}, {136, 34, 106}, {186, 54, 85},
-                                         {227, 89, 51}, {249, 140, 10}, {249, 201, 50}, {252, 255, 164}}};
+constexpr std::array<Pixel, 9> kInferno{{{0, 0, 4},
+                                         {31, 12, 72},
+                                         {85, 15, 109},
+                                         {136, 34, 106},
+                                         {186, 54, 85},
+                                         {227, 89, 51},
+                                         {249, 140, 10},
+                                         {249, 201, 50},
+                                         {252, 255, 164}}};
 
 Pixel colour(double level, Palette palette) {
   const double x = std::clamp(level, 0.0, 1.0);
@@ -101,7 +108,8 @@ Plane maximum_projection(const Volume& v) {
 }
 
 // Into a square tile whose side is `field_mm`, bilinear between sample centres.
-void draw(Picture& picture, std::size_t left, std::size_t top, const Plane& plane, double field_mm, float white, Palette palette) {
+void draw(Picture& picture, std::size_t left, std::size_t top, const Plane& plane, double field_mm, float white,
+          Palette palette) {
   const double step = field_mm / kTile;
   const auto blend = [&](double x, double y) {
     x = std::clamp(x, 0.0, static_cast<double>(plane.across - 1));
@@ -118,7 +126,8 @@ void draw(Picture& picture, std::size_t left, std::size_t top, const Plane& plan
       const double mm_y = (static_cast<double>(py) + 0.5) * step - field_mm / 2;
       const double x = mm_x / plane.across_mm + 0.5 * static_cast<double>(plane.across - 1);
       const double y = mm_y / plane.down_mm + 0.5 * static_cast<double>(plane.down - 1);
-      const bool inside = x >= -0.5 && y >= -0.5 && x <= static_cast<double>(plane.across) - 0.5 && y <= static_cast<double>(plane.down) - 0.5;
+      const bool inside = x >= -0.5 && y >= -0.5 && x <= static_cast<double>(plane.across) - 0.5 &&
+                          y <= static_cast<double>(plane.down) - 0.5;
       const double level = inside && white > 0 ? blend(x, y) / static_cast<double>(white) : 0;
       picture.pixels[(top + py) * picture.width + left + px] = colour(level, palette);
     }
@@ -171,12 +180,13 @@ ByteString encode_png(const Picture& picture) {
     png_destroy_write_struct(&png, &info);
     refuse("libpng cannot write the picture");
   }
-  png_set_write_fn(png, &bytes,
-                   [](png_structp writer, png_bytep data, png_size_t size) {
-                     auto* out = static_cast<ByteString*>(png_get_io_ptr(writer));
-                     out->insert(out->end(), data, data + size);
-                   },
-                   nullptr);
+  png_set_write_fn(
+      png, &bytes,
+      [](png_structp writer, png_bytep data, png_size_t size) {
+        auto* out = static_cast<ByteString*>(png_get_io_ptr(writer));
+        out->insert(out->end(), data, data + size);
+      },
+      nullptr);
   png_set_IHDR(png, info, static_cast<png_uint_32>(picture.width), static_cast<png_uint_32>(picture.height), 8,
                PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_write_info(png, info);
@@ -193,8 +203,9 @@ ByteString encode_png(const Picture& picture) {
 ByteString draw_mosaic(const Volume& volume, Palette palette, std::optional<float> maximum) {
   const VolumeGeometry& g = volume.geometry;
   const float white = maximum.value_or(*std::max_element(volume.values.begin(), volume.values.end()));
-  const double field = std::max({static_cast<double>(g.columns) * g.column_mm.count(), static_cast<double>(g.rows) * g.row_mm.count(),
-                                 static_cast<double>(g.slices) * g.slice_mm.count()});
+  const double field =
+      std::max({static_cast<double>(g.columns) * g.column_mm.count(), static_cast<double>(g.rows) * g.row_mm.count(),
+                static_cast<double>(g.slices) * g.slice_mm.count()});
   Picture picture;
   picture.resize(kGap + kAxialTiles * (kTile + kGap), 2 * kTile + 3 * kGap);
   const auto left = [](std::size_t tile) { return kGap + tile * (kTile + kGap); };
@@ -212,7 +223,8 @@ ByteString draw_mosaic(const Volume& volume, Palette palette, std::optional<floa
   draw(picture, left(2), lower, maximum_projection(volume), field, white, palette);
   for (std::size_t y = 0; y < kTile; ++y) {
     for (std::size_t x = kTile / 2 - 12; x < kTile / 2 + 12; ++x) {
-      picture.pixels[(lower + y) * picture.width + left(3) + x] = colour(1 - static_cast<double>(y) / (kTile - 1), palette);
+      picture.pixels[(lower + y) * picture.width + left(3) + x] =
+          colour(1 - static_cast<double>(y) / (kTile - 1), palette);
     }
   }
   return encode_png(picture);

@@ -6,7 +6,7 @@
 namespace tomogrid::image {
 
 struct NamedPatient {
-  std::string name, id, study_id, study_date;     // empty: not said. A date that is not YYYY:MM:DD or YYYYMMDD is dropped
+  std::string name, id, study_id, study_date;  // empty: not said. A date is YYYY:MM:DD or YYYYMMDD, else dropped
   PatientPosition position = PatientPosition::Unknown;
 };
 Identity named_identity(const NamedPatient& patient);

@@ -1,5 +1,5 @@
-// NIfTI-1 and -2, single file. The library (niftilib) interprets and makes headers; sizes are checked before it sees one,
-// and it is never given a file name to open: it prints, allocates by the header and may exit.
+// NIfTI-1 and -2, single file. The library (niftilib) interprets and makes headers; sizes are checked before it sees
+// one, and it is never given a file name to open: it prints, allocates by the header and may exit.
 #include <zlib.h>
 // zlib first: nifti's own headers may pull in another
 #include <nifti2_io.h>
@@ -36,10 +36,16 @@ std::int32_t header_size(ByteView bytes) {
   return size;
 }
 
-constexpr std::int32_t swapped(std::int32_t value) { return static_cast<std::int32_t>(__builtin_bswap32(static_cast<std::uint32_t>(value))); }
+constexpr std::int32_t swapped(std::int32_t value) {
+  return static_cast<std::int32_t>(__builtin_bswap32(static_cast<std::uint32_t>(value)));
+}
 
-bool is_version_1(std::int32_t size) { return size == 348 || size == swapped(348); }
-bool is_version_2(std::int32_t size) { return size == 540 || size == swapped(540); }
+bool is_version_1(std::int32_t size) {
+  return size == 348 || size == swapped(348);
+}
+bool is_version_2(std::int32_t size) {
+  return size == 540 || size == swapped(540);
+}
 
 struct Kind {
   std::size_t bytes;
@@ -48,17 +54,28 @@ struct Kind {
 
 Kind kind_of(int datatype) {
   switch (datatype) {
-    case DT_UINT8: return {1, "uint8"};
-    case DT_INT8: return {1, "int8"};
-    case DT_INT16: return {2, "int16"};
-    case DT_UINT16: return {2, "uint16"};
-    case DT_INT32: return {4, "int32"};
-    case DT_UINT32: return {4, "uint32"};
-    case DT_INT64: return {8, "int64"};
-    case DT_UINT64: return {8, "uint64"};
-    case DT_FLOAT32: return {4, "float32"};
-    case DT_FLOAT64: return {8, "float64"};
-    default: refuse("NIfTI datatype " + std::to_string(datatype) + " is not read (integers and floats of up to 64 bits are)");
+    case DT_UINT8:
+      return {1, "uint8"};
+    case DT_INT8:
+      return {1, "int8"};
+    case DT_INT16:
+      return {2, "int16"};
+    case DT_UINT16:
+      return {2, "uint16"};
+    case DT_INT32:
+      return {4, "int32"};
+    case DT_UINT32:
+      return {4, "uint32"};
+    case DT_INT64:
+      return {8, "int64"};
+    case DT_UINT64:
+      return {8, "uint64"};
+    case DT_FLOAT32:
+      return {4, "float32"};
+    case DT_FLOAT64:
+      return {8, "float64"};
+    default:
+      refuse("NIfTI datatype " + std::to_string(datatype) + " is not read (integers and floats of up to 64 bits are)");
   }
 }
 
@@ -67,7 +84,7 @@ struct Sizes {
   std::array<std::int64_t, 8> dim{};
   int datatype = 0, bitpix = 0;
   double data_start = 0;
-  bool big_endian = false;   // the file's, on this little-endian machine
+  bool big_endian = false;  // the file's, on this little-endian machine
 };
 
 template <class Header>
@@ -104,7 +121,8 @@ Sizes checked_sizes(ByteView bytes) {
   if (sizes.dim[0] < 1 || sizes.dim[0] > 7) refuse("NIfTI dim[0] is " + std::to_string(sizes.dim[0]) + ", not 1 to 7");
   for (int i = 1; i <= 7; ++i) {
     const std::int64_t n = i <= sizes.dim[0] ? sizes.dim[static_cast<std::size_t>(i)] : 1;
-    if (i > 3 && n > 1) refuse("a series of " + std::to_string(n) + " volumes (NIfTI dim[" + std::to_string(i) + "]): give one volume");
+    if (i > 3 && n > 1)
+      refuse("a series of " + std::to_string(n) + " volumes (NIfTI dim[" + std::to_string(i) + "]): give one volume");
     if (n < 1 || n > static_cast<std::int64_t>(kMaxSide)) {
       refuse("NIfTI dim[" + std::to_string(i) + "] is " + std::to_string(n) + ", not 1 to " + std::to_string(kMaxSide));
     }
@@ -114,16 +132,20 @@ Sizes checked_sizes(ByteView bytes) {
     refuse("more than " + std::to_string(kMaxElements) + " voxels");
   }
   const Kind kind = kind_of(sizes.datatype);
-  if (static_cast<std::size_t>(sizes.bitpix) != 8 * kind.bytes) refuse("NIfTI bitpix contradicts the datatype " + std::string(kind.name));
+  if (static_cast<std::size_t>(sizes.bitpix) != 8 * kind.bytes)
+    refuse("NIfTI bitpix contradicts the datatype " + std::string(kind.name));
   // Above 64 MiB of extensions nothing sensible comes first.
   const double least = is_version_1(size) ? kHeader1 : kHeader2;
-  if (!(sizes.data_start >= least) || sizes.data_start > 67108864.0 || sizes.data_start != std::floor(sizes.data_start)) {
+  if (!(sizes.data_start >= least) || sizes.data_start > 67108864.0 ||
+      sizes.data_start != std::floor(sizes.data_start)) {
     refuse("NIfTI vox_offset is not a place behind the header");
   }
   return sizes;
 }
 
-std::size_t voxels(const Sizes& sizes) { return static_cast<std::size_t>(sizes.dim[1] * sizes.dim[2] * sizes.dim[3]); }
+std::size_t voxels(const Sizes& sizes) {
+  return static_cast<std::size_t>(sizes.dim[1] * sizes.dim[2] * sizes.dim[3]);
+}
 
 template <class T>
 void decode(const std::uint8_t* bytes, bool swap, double slope, double intercept, std::vector<float>& out) {
@@ -138,31 +160,47 @@ void decode(const std::uint8_t* bytes, bool swap, double slope, double intercept
   }
 }
 
-void decode_as(int datatype, const std::uint8_t* bytes, bool swap, double slope, double intercept, std::vector<float>& out) {
+void decode_as(int datatype, const std::uint8_t* bytes, bool swap, double slope, double intercept,
+               std::vector<float>& out) {
   switch (datatype) {
-    case DT_UINT8: return decode<std::uint8_t>(bytes, swap, slope, intercept, out);
-    case DT_INT8: return decode<std::int8_t>(bytes, swap, slope, intercept, out);
-    case DT_INT16: return decode<std::int16_t>(bytes, swap, slope, intercept, out);
-    case DT_UINT16: return decode<std::uint16_t>(bytes, swap, slope, intercept, out);
-    case DT_INT32: return decode<std::int32_t>(bytes, swap, slope, intercept, out);
-    case DT_UINT32: return decode<std::uint32_t>(bytes, swap, slope, intercept, out);
-    case DT_INT64: return decode<std::int64_t>(bytes, swap, slope, intercept, out);
-    case DT_UINT64: return decode<std::uint64_t>(bytes, swap, slope, intercept, out);
-    case DT_FLOAT64: return decode<double>(bytes, swap, slope, intercept, out);
-    default: return decode<float>(bytes, swap, slope, intercept, out);
+    case DT_UINT8:
+      return decode<std::uint8_t>(bytes, swap, slope, intercept, out);
+    case DT_INT8:
+      return decode<std::int8_t>(bytes, swap, slope, intercept, out);
+    case DT_INT16:
+      return decode<std::int16_t>(bytes, swap, slope, intercept, out);
+    case DT_UINT16:
+      return decode<std::uint16_t>(bytes, swap, slope, intercept, out);
+    case DT_INT32:
+      return decode<std::int32_t>(bytes, swap, slope, intercept, out);
+    case DT_UINT32:
+      return decode<std::uint32_t>(bytes, swap, slope, intercept, out);
+    case DT_INT64:
+      return decode<std::int64_t>(bytes, swap, slope, intercept, out);
+    case DT_UINT64:
+      return decode<std::uint64_t>(bytes, swap, slope, intercept, out);
+    case DT_FLOAT64:
+      return decode<double>(bytes, swap, slope, intercept, out);
+    default:
+      return decode<float>(bytes, swap, slope, intercept, out);
   }
 }
 
 double millimetres_per_unit(int units) {
   switch (units) {
-    case NIFTI_UNITS_METER: return 1000;
-    case NIFTI_UNITS_MICRON: return 0.001;
-    default: return 1;  // millimetres, or not stated
+    case NIFTI_UNITS_METER:
+      return 1000;
+    case NIFTI_UNITS_MICRON:
+      return 0.001;
+    default:
+      return 1;  // millimetres, or not stated
   }
 }
 
 // A number that the file holds as float32 (version 1) is taken as the decimal that was meant: 3.32, not 3.3199999.
-double meant(double value) { return static_cast<double>(static_cast<float>(value)) == value ? widen(static_cast<float>(value)) : value; }
+double meant(double value) {
+  return static_cast<double>(static_cast<float>(value)) == value ? widen(static_cast<float>(value)) : value;
+}
 
 FileGrid grid_of(const nifti_image& image, std::vector<std::string>& warnings) {
   FileGrid grid;
@@ -170,7 +208,8 @@ FileGrid grid_of(const nifti_image& image, std::vector<std::string>& warnings) {
                static_cast<std::size_t>(std::max<std::int64_t>(1, image.nz))};
   const double unit = millimetres_per_unit(image.xyz_units);
   if (image.sform_code <= 0 && image.qform_code <= 0) {
-    warnings.push_back("the orientation is not stated (no sform, no qform): taken as centred, first voxel right, front, feet");
+    warnings.push_back(
+        "the orientation is not stated (no sform, no qform): taken as centred, first voxel right, front, feet");
     const std::array<double, 3> step{meant(image.dx), meant(image.dy), meant(image.dz)};
     for (std::size_t a = 0; a < 3; ++a) {
       grid.step[a][a] = std::abs(step[a]) * unit;
@@ -206,7 +245,8 @@ class Inflater {
 class Deflater {
  public:
   Deflater() {
-    refuse_unless(deflateInit2(&stream_, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK, "zlib cannot start");
+    refuse_unless(deflateInit2(&stream_, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK,
+                  "zlib cannot start");
   }
   ~Deflater() { deflateEnd(&stream_); }
   Deflater(const Deflater&) = delete;
@@ -221,7 +261,9 @@ constexpr std::size_t kStep = std::size_t{1} << 20;
 
 }  // namespace
 
-bool looks_like_gzip(ByteView bytes) { return bytes.size() >= 3 && bytes[0] == 0x1F && bytes[1] == 0x8B && bytes[2] == 8; }
+bool looks_like_gzip(ByteView bytes) {
+  return bytes.size() >= 3 && bytes[0] == 0x1F && bytes[1] == 0x8B && bytes[2] == 8;
+}
 
 bool looks_like_nifti(ByteView bytes) {
   const std::int32_t size = header_size(bytes);
@@ -306,7 +348,8 @@ LoadedVolume read_nifti(ByteView bytes, const std::string& unit) {
   if (!std::isfinite(slope) || !std::isfinite(intercept)) refuse("NIfTI scl_slope or scl_inter is not finite");
   if (slope == 0) slope = 1, intercept = 0;  // the standard: not scaled
   std::vector<float> values(voxels(sizes));
-  decode_as(sizes.datatype, bytes.data() + static_cast<std::size_t>(sizes.data_start), sizes.big_endian, slope, intercept, values);
+  decode_as(sizes.datatype, bytes.data() + static_cast<std::size_t>(sizes.data_start), sizes.big_endian, slope,
+            intercept, values);
   std::string stated(image->descrip, strnlen(image->descrip, sizeof image->descrip));
   stated = stated.rfind(kUnitMark, 0) == 0 ? stated.substr(std::strlen(kUnitMark)) : std::string();
   loaded.volume = along_axes(grid, std::move(values), unit.empty() ? stated : unit);

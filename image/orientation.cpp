@@ -9,7 +9,7 @@ namespace tomogrid::image {
 
 namespace {
 
-constexpr double kObliqueTolerance = 1e-3;   // sine of the angle to the nearest axis: 0.06 degrees
+constexpr double kObliqueTolerance = 1e-3;  // sine of the angle to the nearest axis: 0.06 degrees
 
 // In [0, 360), exact for whole and binary fractions of degrees.
 double one_turn(double degrees) {
@@ -36,7 +36,9 @@ Along dominant(const std::array<double, 3>& step) {
 
 }  // namespace
 
-Radians theta_of_dicom(double degrees) { return Radians(one_turn(180.0 - degrees) * (std::numbers::pi / 180.0)); }
+Radians theta_of_dicom(double degrees) {
+  return Radians(one_turn(180.0 - degrees) * (std::numbers::pi / 180.0));
+}
 
 double dicom_of_theta(Radians theta) {
   // Rounded to a nano-degree, so that 2 pi k / 120 is written as 3 k.
@@ -45,10 +47,14 @@ double dicom_of_theta(Radians theta) {
 
 FileAxes gantry_axes(PatientPosition position) {
   switch (position) {
-    case PatientPosition::HFP: return {-1, -1, -1};
-    case PatientPosition::FFS: return {-1, 1, 1};
-    case PatientPosition::FFP: return {1, -1, 1};
-    default: return {1, 1, -1};
+    case PatientPosition::HFP:
+      return {-1, -1, -1};
+    case PatientPosition::FFS:
+      return {-1, 1, 1};
+    case PatientPosition::FFP:
+      return {1, -1, 1};
+    default:
+      return {1, 1, -1};
   }
 }
 
@@ -56,12 +62,13 @@ GantryView gantry_view(PatientPosition position) {
   // The detector's direction (sin t, -cos t) and the bins' direction (cos t, sin t), axis by axis.
   const FileAxes axes = gantry_axes(position);
   const double turn = axes.x * axes.y;
-  return {.turn = turn, .shift_degrees = axes.y < 0 ? 180.0 : 0.0, .bins_reversed = turn < 0, .rows_reversed = axes.z < 0};
+  return {
+      .turn = turn, .shift_degrees = axes.y < 0 ? 180.0 : 0.0, .bins_reversed = turn < 0, .rows_reversed = axes.z < 0};
 }
 
 Volume along_axes(const FileGrid& grid, std::vector<float> values, std::string unit) {
-  std::array<Along, 3> file;             // of file axis i, j, k
-  std::array<std::size_t, 3> from{3, 3, 3};   // which file axis runs along patient axis x, y, z
+  std::array<Along, 3> file;                 // of file axis i, j, k
+  std::array<std::size_t, 3> from{3, 3, 3};  // which file axis runs along patient axis x, y, z
   for (std::size_t a = 0; a < 3; ++a) {
     file[a] = dominant(grid.step[a]);
     if (from[file[a].axis] != 3) refuse("two of its axes run along the same direction of the patient");
@@ -90,9 +97,14 @@ Volume along_axes(const FileGrid& grid, std::vector<float> values, std::string u
     if (std::abs(first[p] - centred) < 1e-6) first[p] = centred;
   }
   Volume volume;
-  volume.geometry = {.columns = size[0], .rows = size[1], .slices = size[2],
-                     .column_mm = Millimetres(spacing[0]), .row_mm = Millimetres(spacing[1]),
-                     .slice_mm = Millimetres(spacing[2]), .x0 = Millimetres(first[0]), .y0 = Millimetres(first[1]),
+  volume.geometry = {.columns = size[0],
+                     .rows = size[1],
+                     .slices = size[2],
+                     .column_mm = Millimetres(spacing[0]),
+                     .row_mm = Millimetres(spacing[1]),
+                     .slice_mm = Millimetres(spacing[2]),
+                     .x0 = Millimetres(first[0]),
+                     .y0 = Millimetres(first[1]),
                      .z0 = Millimetres(first[2])};
   volume.unit = std::move(unit);
   if (start == 0 && stride == file_stride) {
@@ -103,7 +115,8 @@ Volume along_axes(const FileGrid& grid, std::vector<float> values, std::string u
   std::size_t out = 0;
   for (std::size_t k = 0; k < size[2]; ++k) {
     for (std::size_t j = 0; j < size[1]; ++j) {
-      std::ptrdiff_t in = start + static_cast<std::ptrdiff_t>(k) * stride[2] + static_cast<std::ptrdiff_t>(j) * stride[1];
+      std::ptrdiff_t in =
+          start + static_cast<std::ptrdiff_t>(k) * stride[2] + static_cast<std::ptrdiff_t>(j) * stride[1];
       for (std::size_t i = 0; i < size[0]; ++i, in += stride[0]) {
         volume.values[out++] = values[static_cast<std::size_t>(in)];
       }

@@ -6,9 +6,9 @@
 //     theta = 180 degrees - phi,
 // and RotationDirection CW ("decreasing angle") makes theta grow. It is tied to the patient, however they lie.
 //
-// Interfile 3.3 says neither what its angles are tied to nor from where they are seen. We read them as STIR does: tied to
-// the gantry, DICOM's for a patient who lies head in and supine. A patient who lies otherwise is turned in the gantry,
-// which `patient orientation` and `patient rotation` tell.
+// Interfile 3.3 says neither what its angles are tied to nor from where they are seen. We read them as STIR does: tied
+// to the gantry, DICOM's for a patient who lies head in and supine. A patient who lies otherwise is turned in the
+// gantry, which `patient orientation` and `patient rotation` tell.
 #pragma once
 
 #include <array>
@@ -38,13 +38,14 @@ struct GantryView {
 };
 GantryView gantry_view(PatientPosition position);
 
-// A grid as a file states it: index axes i (fastest), j, k with their steps and the centre of voxel (0, 0, 0), in LPS mm.
+// A grid as a file states it: index axes i (fastest), j, k with their steps and the centre of voxel (0, 0, 0); LPS, mm.
 struct FileGrid {
   std::array<std::size_t, 3> size{};
   std::array<std::array<double, 3>, 3> step{};   // step[axis] is a vector
   std::array<double, 3> origin{};
 };
-// The values in [slice][row][column] order along the patient's axes. Throws Refusal: oblique, singular, or axes not distinct.
+// The values in [slice][row][column] order along the patient's axes. Throws Refusal: oblique, singular, axes not
+// distinct.
 Volume along_axes(const FileGrid& grid, std::vector<float> values, std::string unit);
 
 }  // namespace tomogrid::image

@@ -18,13 +18,13 @@ namespace {
 
 constexpr const char* kProjectionsKind = "projections/1";
 constexpr const char* kVolumeKind = "volume/1";
-constexpr double kMaxPosition = 1e5;      // mm
-constexpr double kMaxSpacing = 1e3;       // mm
-constexpr double kMaxRadius = 1e4;        // mm
-constexpr double kMaxAngle = 1e3;         // rad: angles are not reduced to one turn
-constexpr double kMaxTime = 1e7;          // s
-constexpr double kMaxHalfLife = 1e12;     // s
-constexpr double kMaxEnergy = 1e4;        // keV
+constexpr double kMaxPosition = 1e5;   // mm
+constexpr double kMaxSpacing = 1e3;    // mm
+constexpr double kMaxRadius = 1e4;     // mm
+constexpr double kMaxAngle = 1e3;      // rad: angles are not reduced to one turn
+constexpr double kMaxTime = 1e7;       // s
+constexpr double kMaxHalfLife = 1e12;  // s
+constexpr double kMaxEnergy = 1e4;     // keV
 constexpr std::size_t kMaxWindows = 16;
 constexpr std::size_t kMaxDetectors = 64;
 
@@ -33,14 +33,20 @@ struct Malformed {
   std::string what;
 };
 
-bool within(double value, double least, double most) { return std::isfinite(value) && value >= least && value <= most; }
+bool within(double value, double least, double most) {
+  return std::isfinite(value) && value >= least && value <= most;
+}
 
 void require(bool condition, const std::string& what) {
   if (!condition) throw Malformed{what};
 }
 
-bool letter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
-bool digit(char c) { return c >= '0' && c <= '9'; }
+bool letter(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 bool is_unit(std::string_view unit) {
   return unit.size() <= 32 && std::all_of(unit.begin(), unit.end(), [](char c) {
@@ -49,8 +55,8 @@ bool is_unit(std::string_view unit) {
 }
 
 void require_side(std::size_t size, const char* name) {
-  require(size >= 1 && size <= kMaxSide, std::string(name) + " is " + std::to_string(size) + ", not 1 to " +
-                                             std::to_string(kMaxSide));
+  require(size >= 1 && size <= kMaxSide,
+          std::string(name) + " is " + std::to_string(size) + ", not 1 to " + std::to_string(kMaxSide));
 }
 
 void require_product(std::size_t a, std::size_t b, std::size_t c, const char* what) {
@@ -60,8 +66,8 @@ void require_product(std::size_t a, std::size_t b, std::size_t c, const char* wh
 }
 
 void require_within(double value, double least, double most, const char* name) {
-  require(within(value, least, most), std::string(name) + " is not a number from " + json(least).dump() + " to " +
-                                          json(most).dump());
+  require(within(value, least, most),
+          std::string(name) + " is not a number from " + json(least).dump() + " to " + json(most).dump());
 }
 
 void require_spacing(Millimetres spacing, const char* name) {
@@ -95,7 +101,8 @@ void require_valid(const AcquisitionFacts& facts) {
     require(facts.half_life->count() > 0 && within(facts.half_life->count(), 0, kMaxHalfLife),
             "half_life_s is not a positive number");
   }
-  require(facts.windows.size() <= kMaxWindows, "there are more than " + std::to_string(kMaxWindows) + " energy windows");
+  require(facts.windows.size() <= kMaxWindows,
+          "there are more than " + std::to_string(kMaxWindows) + " energy windows");
   for (const EnergyWindow& window : facts.windows) {
     require(within(window.lower_kev, 0, kMaxEnergy) && within(window.upper_kev, 0, kMaxEnergy) &&
                 window.lower_kev < window.upper_kev,
@@ -156,7 +163,9 @@ std::size_t size(const json& object, const char* name) {
   return static_cast<std::size_t>(result);
 }
 
-Millimetres length(const json& object, const char* name) { return Millimetres(number(member(object, name), name)); }
+Millimetres length(const json& object, const char* name) {
+  return Millimetres(number(member(object, name), name));
+}
 
 std::string word(const json& object, const char* name) {
   const json& value = member(object, name);
@@ -256,9 +265,8 @@ bool is_nuclide(std::string_view word) {  // symbol, hyphen, mass number, perhap
 }
 
 bool is_collimator(std::string_view word) {
-  return word.size() <= 16 && std::all_of(word.begin(), word.end(), [](char c) {
-           return letter(c) || digit(c) || c == '+' || c == '-';
-         });
+  return word.size() <= 16 &&
+         std::all_of(word.begin(), word.end(), [](char c) { return letter(c) || digit(c) || c == '+' || c == '-'; });
 }
 
 Result<void> check(const ProjectionGeometry& geometry, const AcquisitionFacts& facts) {
@@ -277,8 +285,11 @@ Result<void> check(const VolumeGeometry& geometry, const std::string& unit) {
 
 std::string encode_header(const ProjectionGeometry& geometry, const AcquisitionFacts& facts) {
   TOMOGRID_ASSERT(check(geometry, facts).has_value());
-  json views = {{"angle_rad", json::array()}, {"radius_mm", json::array()}, {"start_s", json::array()},
-                {"duration_s", json::array()}, {"detector", json::array()}};
+  json views = {{"angle_rad", json::array()},
+                {"radius_mm", json::array()},
+                {"start_s", json::array()},
+                {"duration_s", json::array()},
+                {"detector", json::array()}};
   for (const View& view : geometry.views) {
     views["angle_rad"].push_back(view.angle.count());
     views["radius_mm"].push_back(view.radius.count());
@@ -286,21 +297,38 @@ std::string encode_header(const ProjectionGeometry& geometry, const AcquisitionF
     views["duration_s"].push_back(view.duration.count());
     views["detector"].push_back(view.detector);
   }
-  json physics = {{"nuclide", facts.nuclide}, {"collimator", facts.collimator}, {"counts", facts.counts},
+  json physics = {{"nuclide", facts.nuclide},
+                  {"collimator", facts.collimator},
+                  {"counts", facts.counts},
                   {"windows_kev", json::array()}};
   if (facts.half_life) physics["half_life_s"] = facts.half_life->count();
   for (const EnergyWindow& w : facts.windows) physics["windows_kev"].push_back({w.lower_kev, w.upper_kev});
-  return json{{"tomogrid", kProjectionsKind}, {"bins", geometry.bins}, {"rows", geometry.rows},
-              {"bin_mm", geometry.bin_mm.count()}, {"row_mm", geometry.row_mm.count()},
-              {"u0_mm", geometry.u0.count()}, {"v0_mm", geometry.v0.count()},
-              {"views", std::move(views)}, {"facts", std::move(physics)}}.dump();
+  return json{{"tomogrid", kProjectionsKind},
+              {"bins", geometry.bins},
+              {"rows", geometry.rows},
+              {"bin_mm", geometry.bin_mm.count()},
+              {"row_mm", geometry.row_mm.count()},
+              {"u0_mm", geometry.u0.count()},
+              {"v0_mm", geometry.v0.count()},
+              {"views", std::move(views)},
+              {"facts", std::move(physics)}}
+      .dump();
 }
 
 std::string encode_header(const VolumeGeometry& g, const std::string& unit) {
   TOMOGRID_ASSERT(check(g, unit).has_value());
-  return json{{"tomogrid", kVolumeKind}, {"columns", g.columns}, {"rows", g.rows}, {"slices", g.slices},
-              {"column_mm", g.column_mm.count()}, {"row_mm", g.row_mm.count()}, {"slice_mm", g.slice_mm.count()},
-              {"x0_mm", g.x0.count()}, {"y0_mm", g.y0.count()}, {"z0_mm", g.z0.count()}, {"unit", unit}}.dump();
+  return json{{"tomogrid", kVolumeKind},
+              {"columns", g.columns},
+              {"rows", g.rows},
+              {"slices", g.slices},
+              {"column_mm", g.column_mm.count()},
+              {"row_mm", g.row_mm.count()},
+              {"slice_mm", g.slice_mm.count()},
+              {"x0_mm", g.x0.count()},
+              {"y0_mm", g.y0.count()},
+              {"z0_mm", g.z0.count()},
+              {"unit", unit}}
+      .dump();
 }
 
 Result<ProjectionsHeader> parse_projections_header(std::string_view text) {
@@ -324,14 +352,20 @@ Result<ProjectionsHeader> parse_projections_header(std::string_view text) {
 
 Result<VolumeHeader> parse_volume_header(std::string_view text) {
   return parse<VolumeHeader>("volume", text, [](const json& document) {
-    only(document, {"tomogrid", "columns", "rows", "slices", "column_mm", "row_mm", "slice_mm", "x0_mm", "y0_mm",
-                    "z0_mm", "unit"}, "the header");
+    only(
+        document,
+        {"tomogrid", "columns", "rows", "slices", "column_mm", "row_mm", "slice_mm", "x0_mm", "y0_mm", "z0_mm", "unit"},
+        "the header");
     require_kind(document, kVolumeKind);
     VolumeHeader header;
-    header.geometry = {.columns = size(document, "columns"), .rows = size(document, "rows"),
-                       .slices = size(document, "slices"), .column_mm = length(document, "column_mm"),
-                       .row_mm = length(document, "row_mm"), .slice_mm = length(document, "slice_mm"),
-                       .x0 = length(document, "x0_mm"), .y0 = length(document, "y0_mm"),
+    header.geometry = {.columns = size(document, "columns"),
+                       .rows = size(document, "rows"),
+                       .slices = size(document, "slices"),
+                       .column_mm = length(document, "column_mm"),
+                       .row_mm = length(document, "row_mm"),
+                       .slice_mm = length(document, "slice_mm"),
+                       .x0 = length(document, "x0_mm"),
+                       .y0 = length(document, "y0_mm"),
                        .z0 = length(document, "z0_mm")};
     header.unit = word(document, "unit");
     require_valid(header.geometry);

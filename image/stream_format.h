@@ -1,9 +1,9 @@
 // How a scan and a volume travel to a node and to a worker: a small JSON header, and the numbers as raw float32,
 // little endian, in the array order that image/geometry.h states.
 //
-// The header is an allow-list by construction: sizes, positions and physics. There is no place in it for a name, a date,
-// an identifier or a path; its two words (nuclide, collimator) and a volume's unit are short, of a fixed alphabet.
-// Doubles come back bit for bit.
+// The header is an allow-list by construction: sizes, positions and physics. There is no place in it for a name, a
+// date, an identifier or a path; its two words (nuclide, collimator) and a volume's unit are short, of a fixed
+// alphabet. Doubles come back bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,8 @@ Result<void> check(const VolumeGeometry& geometry, const std::string& unit);
 std::string encode_header(const ProjectionGeometry& geometry, const AcquisitionFacts& facts);
 std::string encode_header(const VolumeGeometry& geometry, const std::string& unit);
 
-// BadInput: not JSON, longer than kHeaderLimit, a member missing, twice or unknown, of the wrong type, or what check() says.
+// BadInput: not JSON, longer than kHeaderLimit, a member missing, twice, unknown or of the wrong type, or what check()
+// says.
 Result<ProjectionsHeader> parse_projections_header(std::string_view json);
 Result<VolumeHeader> parse_volume_header(std::string_view json);
 
@@ -58,7 +59,8 @@ bool is_collimator(std::string_view word);
 inline Bytes data_bytes(const ProjectionGeometry& geometry) { return Bytes(geometry.elements() * sizeof(float)); }
 inline Bytes data_bytes(const VolumeGeometry& geometry) { return Bytes(geometry.voxels() * sizeof(float)); }
 
-// The numbers as they travel, without a copy (this machine is little endian; the build checks it). Lent as long as `values`.
+// The numbers as they travel, without a copy (this machine is little endian; the build checks it). Lent as long as
+// `values`.
 ByteView as_bytes(std::span<const float> values);
 // A copy back. BadInput unless there are exactly `count` of them.
 Result<std::vector<float>> floats_of(ByteView bytes, std::size_t count);

@@ -8,8 +8,11 @@ namespace tomogrid::manager {
 
 namespace {
 
-// Sessions go by the node's id, not by the transport key that its advert claims: another's advert may claim the same one.
-registry::Dialer::Key link_of(const certs::MemberId& node) { return {node.bytes}; }
+// Sessions go by the node's id, not by the transport key that its advert claims: another's advert may claim the same
+// one.
+registry::Dialer::Key link_of(const certs::MemberId& node) {
+  return {node.bytes};
+}
 
 }  // namespace
 
@@ -46,28 +49,33 @@ wire::Effects Manager::handle(const wire::Now& now, const wire::Event& event) {
 
 void Manager::on_message(const wire::Now& now, const wire::Received& received) {
   const wire::Peer& peer = received.peer;
-  if (peer.dial != 0) {                            // a node that we dialled; or a registry, whose messages the watcher has taken
+  if (peer.dial != 0) {  // a node that we dialled; or a registry, whose messages the watcher has taken
     const auto* refused = std::get_if<wire::ReserveRefused>(&received.message);
     if (refused != nullptr && nodes_.key_of(peer.id)) on_reserve_refused(peer, *refused);
     return;
   }
   if (const auto* place = std::get_if<wire::Place>(&received.message)) return on_place(now, peer, *place);
   if (const auto* cancel = std::get_if<wire::CancelPlace>(&received.message)) return on_cancel(peer, *cancel);
-  effects_.push_back(wire::ClosePeer{peer.id, "protocol", std::string(wire::name_of(received.message)) + " is nothing to tell a manager"});
+  effects_.push_back(wire::ClosePeer{peer.id, "protocol",
+                                     std::string(wire::name_of(received.message)) + " is nothing to tell a manager"});
 }
 
-// ---- requests --------------------------------------------------------------------------------------------------------
+// ---- requests
+// --------------------------------------------------------------------------------------------------------
 
 void Manager::on_place(const wire::Now& now, const wire::Peer& peer, const wire::Place& place) {
   if (const auto allowed = certs::require(peer.roles, certs::Verb::Place); !allowed) {
-    effects_.push_back(wire::Report{true, "place", {{"member", certs::to_string(peer.member)}, {"job", job::to_string(place.job)},
-                                                    {"outcome", "refused: role"}}});
+    effects_.push_back(wire::Report{
+        true,
+        "place",
+        {{"member", certs::to_string(peer.member)}, {"job", job::to_string(place.job)}, {"outcome", "refused: role"}}});
     effects_.push_back(wire::ClosePeer{peer.id, "role", allowed.error().message});
     return;
   }
   const RequestKey key{peer.member, place.request};
   if (const auto placed = placements_.find(key); placed != placements_.end()) {
-    effects_.push_back(wire::Send{peer.id, placed->second.answer});   // one request id, one answer; it says what was asked
+    effects_.push_back(
+        wire::Send{peer.id, placed->second.answer});  // one request id, one answer; it says what was asked
     return;
   }
   const auto [found, fresh] = pending_.try_emplace(key);
@@ -81,10 +89,10 @@ void Manager::on_place(const wire::Now& now, const wire::Peer& peer, const wire:
   pending.place = place;
   pending.peer = peer.id;
   pending.client_name = peer.name;
-  pending.told_position = 0;                       // tell this session where it stands
+  pending.told_position = 0;  // tell this session where it stands
   if (!fresh) return want_pass();
-  const auto own = std::count_if(pending_.begin(), pending_.end(), [&key](const auto& entry) { return entry.first.client == key.client; });
-  pending.over_limit = pending_.size() > options_.queue_max || static_cast<std::size_t>(own) > options_.queue_per_member_max;
+  enter_turns(key.client);
+  pending.over_limit = pending_.size() > options_.queue_max || pending_of(key.client) > options_.queue_per_member_max;
   want_pass();
 }
 
@@ -93,10 +101,12 @@ void Manager::on_cancel(const wire::Peer& peer, const wire::CancelPlace& cancel)
   if (const auto pending = pending_.find(key); pending != pending_.end()) {
     absences_.erase({pending->second.away_until, key});
     pending_.erase(pending);
+    leave_turns(key.client, false);
   }
   const auto placed = placements_.find(key);
   if (placed == placements_.end()) return;
-  if (const auto* node = session_with(placed->second.node)) effects_.push_back(wire::Send{node->id, wire::Release{placed->second.ticket}});
+  if (const auto* node = session_with(placed->second.node))
+    effects_.push_back(wire::Send{node->id, wire::Release{placed->second.ticket}});
   forget(key);
 }
 
@@ -115,9 +125,19 @@ void Manager::on_reserve_refused(const wire::Peer& node, const wire::ReserveRefu
   for (const RequestKey& key : here->second) {
     Placement& placement = placements_.at(key);
     if (placement.ticket != refused.ticket) continue;
-    placement.refused = true;                      // its figures were out of date: believe the hold until it says new ones
-    effects_.push_back(wire::Report{false, "manager.reserve-refused", {{"node", node.name}, {"ticket", job::short_text(refused.ticket)},
-                                                                       {"code", refused.code}, {"reason", refused.reason}}});
+    // Its figures were out of date: believe the hold until it says new ones, which may have come already.
+    placement.refused = true;
+    const auto seen = seen_.find(node.member);
+    const bool said =
+        seen != seen_.end() && (seen->second.boot != placement.boot || seen->second.sequence > placement.sequence);
+    if (said) unhold(placement);
+    pass_wanted_ = pass_wanted_ || !pending_.empty();
+    effects_.push_back(wire::Report{false,
+                                    "manager.reserve-refused",
+                                    {{"node", node.name},
+                                     {"ticket", job::short_text(refused.ticket)},
+                                     {"code", refused.code},
+                                     {"reason", refused.reason}}});
   }
 }
 
@@ -128,13 +148,15 @@ void Manager::on_storage_failed(const wire::Now& now, const Error& error) {
     if (placements_.contains(key)) forget(key);
     if (pending.peer == 0) absences_.insert({pending.away_until, key});
     pending_.emplace(key, std::move(pending));
+    enter_turns(key.client);
   }
   uncommitted_.clear();
   pass_wanted_ = true;
   pass_at_ = now.instant + std::chrono::seconds(1);
 }
 
-// ---- nodes -----------------------------------------------------------------------------------------------------------
+// ---- nodes
+// -----------------------------------------------------------------------------------------------------------
 
 void Manager::follow_listing(const wire::Now& now) {
   if (!watcher_.complete()) {
@@ -166,7 +188,8 @@ void Manager::follow_listing(const wire::Now& now) {
 }
 
 void Manager::dial_node(const wire::Now& now, const wire::Advert& advert, Seen& seen) {
-  const auto route = std::find_if(advert.routes.begin(), advert.routes.end(), [](const wire::Route& r) { return r.kind == "direct"; });
+  const auto route =
+      std::find_if(advert.routes.begin(), advert.routes.end(), [](const wire::Route& r) { return r.kind == "direct"; });
   if (!seen.dialled) closed_[advert.node] = rejections::unreachable;
   if (route == advert.routes.end() || (!seen.dialled && nodes_.size() >= options_.nodes_max)) return;
   wire::Target target;
@@ -190,9 +213,11 @@ void Manager::on_node_up(const wire::Peer& peer) {
   closed_.erase(peer.member);
   const auto here = at_node_.find(peer.member);
   if (here == at_node_.end()) return;
-  for (const RequestKey& key : here->second) {     // what an earlier session may not have delivered; told twice is harmless
+  for (const RequestKey& key :
+       here->second) {  // what an earlier session may not have delivered; told twice is harmless
     const Placement& placement = placements_.at(key);
-    if (placement.held && !placement.refused) effects_.push_back(wire::Send{peer.id, wire::Reserve{placement.answer.ticket}});
+    if (placement.held && !placement.refused)
+      effects_.push_back(wire::Send{peer.id, wire::Reserve{placement.answer.ticket}});
   }
 }
 
@@ -221,7 +246,7 @@ void Manager::hold(const RequestKey& key, Placement placement) {
 void Manager::unhold(Placement& placement) {
   if (!placement.held) return;
   placement.held = false;
-  Held left;                                       // added up again: sums that saturate cannot be subtracted from
+  Held left;  // added up again: sums that saturate cannot be subtracted from
   std::optional<certs::MemberId> client;
   for (const RequestKey& key : at_node_.at(placement.node)) {
     const Placement& other = placements_.at(key);
@@ -252,9 +277,12 @@ std::size_t Manager::held_by(const certs::MemberId& client) const {
   return found == held_by_.end() ? 0 : found->second;
 }
 
-// ---- time ------------------------------------------------------------------------------------------------------------
+// ---- time
+// ------------------------------------------------------------------------------------------------------------
 
-void Manager::want_pass() { pass_wanted_ = pass_wanted_ || !pending_.empty(); }
+void Manager::want_pass() {
+  pass_wanted_ = pass_wanted_ || !pending_.empty();
+}
 
 wire::Effects Manager::advance(const wire::Now& now) {
   if (pass_wanted_ && seeded_ && pass_at_ <= now.instant) {
@@ -265,8 +293,10 @@ wire::Effects Manager::advance(const wire::Now& now) {
   nodes_.advance(now, effects_);
   while (!ends_.empty() && ends_.begin()->first <= now.instant) forget(ends_.begin()->second);
   while (!absences_.empty() && absences_.begin()->first <= now.instant) {
-    pending_.erase(absences_.begin()->second);
+    const RequestKey key = absences_.begin()->second;
     absences_.erase(absences_.begin());
+    pending_.erase(key);
+    leave_turns(key.client, false);
   }
   if (tell_at_ && *tell_at_ <= now.instant) {
     tell_at_.reset();

@@ -11,12 +11,24 @@ namespace {
 
 using wire::Candidate;
 
-Bytes minus(Bytes a, Bytes b) { return a > b ? a - b : Bytes(0); }
+Bytes minus(Bytes a, Bytes b) {
+  return a > b ? a - b : Bytes(0);
+}
 // Saturating: needs come from outside.
-Bytes plus(Bytes a, Bytes b) { return b.count() > std::numeric_limits<std::uint64_t>::max() - a.count() ? Bytes(std::numeric_limits<std::uint64_t>::max()) : a + b; }
-std::uint32_t cores_left(const Candidate& c) { return c.cores_free > c.cores_held ? c.cores_free - c.cores_held : 0; }
-std::uint32_t cores_least(const job::Needs& needs) { return std::max<std::uint32_t>(1, needs.cores_min); }
-FlopRate rate_left(const Candidate& c) { return c.rate_per_core * static_cast<double>(cores_left(c)); }
+Bytes plus(Bytes a, Bytes b) {
+  return b.count() > std::numeric_limits<std::uint64_t>::max() - a.count()
+             ? Bytes(std::numeric_limits<std::uint64_t>::max())
+             : a + b;
+}
+std::uint32_t cores_left(const Candidate& c) {
+  return c.cores_free > c.cores_held ? c.cores_free - c.cores_held : 0;
+}
+std::uint32_t cores_least(const job::Needs& needs) {
+  return std::max<std::uint32_t>(1, needs.cores_min);
+}
+FlopRate rate_left(const Candidate& c) {
+  return c.rate_per_core * static_cast<double>(cores_left(c));
+}
 
 // FNV-1a with a final avalanche (splitmix64): spreads ties; not a defence, for a client picks its request id itself.
 std::uint64_t tie(const job::RequestId& request, const certs::MemberId& node) {
@@ -55,7 +67,8 @@ bool is_excluded(const wire::Place& place, const certs::MemberId& node) {
 }
 
 std::string_view rejected_by_kind(const wire::Place& place, const wire::Advert& node) {
-  if (std::find(node.services.begin(), node.services.end(), place.service) == node.services.end()) return rejections::service;
+  if (std::find(node.services.begin(), node.services.end(), place.service) == node.services.end())
+    return rejections::service;
   for (const std::string& label : place.needs.labels) {
     if (std::find(node.labels.begin(), node.labels.end(), label) == node.labels.end()) return rejections::labels;
   }
@@ -83,7 +96,8 @@ Candidate figures(const registry::NodeView& view, const Holds& holds, Instant no
   c.memory_total = advert.memory_total;
   c.scratch_total = advert.scratch_total;
   c.draining = advert.draining;
-  c.age = std::max(std::chrono::milliseconds(0), std::chrono::duration_cast<std::chrono::milliseconds>(now - view.heard));
+  c.age =
+      std::max(std::chrono::milliseconds(0), std::chrono::duration_cast<std::chrono::milliseconds>(now - view.heard));
   if (const auto held = holds.find(advert.node); held != holds.end()) {
     c.cores_held = held->second.cores;
     c.memory_held = held->second.memory;
@@ -92,7 +106,8 @@ Candidate figures(const registry::NodeView& view, const Holds& holds, Instant no
   return c;
 }
 
-std::string_view rejection_of(const wire::Place& place, const wire::Advert& node, const Candidate& c, const Closed& closed) {
+std::string_view rejection_of(const wire::Place& place, const wire::Advert& node, const Candidate& c,
+                              const Closed& closed) {
   if (const auto word = rejected_by_kind(place, node); !word.empty()) return word;
   if (node.draining) return rejections::draining;
   if (const auto found = closed.find(node.node); found != closed.end()) return found->second;
@@ -125,7 +140,9 @@ constexpr std::array kPhrases{
     Phrase{rejections::scratch, "has too little scratch", "have too little scratch"},
 };
 
-std::string short_of(const wire::Candidate& c) { return certs::short_text(c.node); }
+std::string short_of(const wire::Candidate& c) {
+  return certs::short_text(c.node);
+}
 
 }  // namespace
 
@@ -138,20 +155,24 @@ void Held::add(const job::Grant& grant) {
 bool could_ever(const wire::Place& place, const wire::Advert& node) {
   if (!rejected_by_kind(place, node).empty()) return false;
   const job::Needs& needs = place.needs;
-  const auto enough = [](Bytes total, Bytes free, Bytes asked) { return total == Bytes(0) || std::max(total, free) >= asked; };
+  const auto enough = [](Bytes total, Bytes free, Bytes asked) {
+    return total == Bytes(0) || std::max(total, free) >= asked;
+  };
   return (node.cores_per_job_max == 0 || node.cores_per_job_max >= cores_least(needs)) &&
          std::max(node.cores_total, node.cores_free) >= cores_least(needs) &&
          enough(node.memory_total, node.memory_free, plus(needs.memory, needs.scratch)) &&
          enough(node.scratch_total, node.scratch_free, needs.scratch);
 }
 
-bool can_place(const wire::Place& place, std::span<const registry::NodeView> nodes, const Holds& holds, const Closed& closed) {
+bool can_place(const wire::Place& place, std::span<const registry::NodeView> nodes, const Holds& holds,
+               const Closed& closed) {
   return std::any_of(nodes.begin(), nodes.end(), [&](const registry::NodeView& view) {
     return rejection_of(place, view.advert, figures(view, holds, view.heard), closed).empty();
   });
 }
 
-Decision place(const Asked& asked, std::span<const registry::NodeView> nodes, const Holds& holds, const Closed& closed) {
+Decision place(const Asked& asked, std::span<const registry::NodeView> nodes, const Holds& holds,
+               const Closed& closed) {
   Decision decision;
   wire::DecisionRecord& record = decision.record;
   record.place = asked.place;
@@ -166,16 +187,16 @@ Decision place(const Asked& asked, std::span<const registry::NodeView> nodes, co
     ever = ever || c.rejection.empty() || could_ever(asked.place, view.advert);
     record.candidates.push_back(std::move(c));
   }
-  std::sort(record.candidates.begin(), record.candidates.end(), [&asked](const Candidate& a, const Candidate& b) {
-    return better(asked.place.request, a, b);
-  });
+  std::sort(record.candidates.begin(), record.candidates.end(),
+            [&asked](const Candidate& a, const Candidate& b) { return better(asked.place.request, a, b); });
   if (!record.candidates.empty() && record.candidates.front().rejection.empty()) {
     const Candidate& best = record.candidates.front();
     decision.outcome = Decision::Outcome::Placed;
     record.winner = best.node;
     record.grant = grant_of(asked.place.needs, best);
-    decision.winner = &*std::lower_bound(nodes.begin(), nodes.end(), best.node,
-                                         [](const registry::NodeView& view, const certs::MemberId& id) { return view.advert.node < id; });
+    decision.winner = &*std::lower_bound(
+        nodes.begin(), nodes.end(), best.node,
+        [](const registry::NodeView& view, const certs::MemberId& id) { return view.advert.node < id; });
   } else {
     decision.outcome = ever ? Decision::Outcome::Waiting : Decision::Outcome::Unplaceable;
     decision.reason = explain_rejections(record);
@@ -200,10 +221,9 @@ Result<std::optional<certs::MemberId>> replay(const wire::DecisionRecord& record
     return contradicts("node " + short_of(c) + " is recorded as " + (c.rejection.empty() ? "feasible" : c.rejection) +
                        ", but its figures say " + (word.empty() ? "feasible" : std::string(word)));
   }
-  const auto first_out_of_order =
-      std::is_sorted_until(record.candidates.begin(), record.candidates.end(), [&record](const Candidate& a, const Candidate& b) {
-        return better(record.place.request, a, b);
-      });
+  const auto first_out_of_order = std::is_sorted_until(
+      record.candidates.begin(), record.candidates.end(),
+      [&record](const Candidate& a, const Candidate& b) { return better(record.place.request, a, b); });
   if (first_out_of_order != record.candidates.end()) {
     return contradicts("node " + short_of(*first_out_of_order) + " is better than one listed before it");
   }
@@ -214,11 +234,12 @@ Result<std::optional<certs::MemberId>> replay(const wire::DecisionRecord& record
     grant = grant_of(record.place.needs, record.candidates.front());
   }
   if (winner != record.winner) {
-    return contradicts("its figures lead to " + (winner ? "node " + certs::short_text(*winner) : "no node") + ", it names " +
-                       (record.winner ? "node " + certs::short_text(*record.winner) : "none"));
+    return contradicts("its figures lead to " + (winner ? "node " + certs::short_text(*winner) : "no node") +
+                       ", it names " + (record.winner ? "node " + certs::short_text(*record.winner) : "none"));
   }
   if (winner && grant != record.grant) {
-    return contradicts("its figures grant " + std::to_string(grant.cores) + " cores, it says " + std::to_string(record.grant.cores));
+    return contradicts("its figures grant " + std::to_string(grant.cores) + " cores, it says " +
+                       std::to_string(record.grant.cores));
   }
   return winner;
 }
@@ -228,7 +249,8 @@ Result<wire::DecisionRecord> check_decision(const certs::Signed& record, const c
   auto decision = wire::decode_decision(record.body);
   if (!decision) return decision.error();
   if (decision->decided_by != certs::member_id(decider)) {
-    return Error{ErrorCode::Unverified, "the decision names " + certs::short_text(decision->decided_by) + ", which did not sign it"};
+    return Error{ErrorCode::Unverified,
+                 "the decision names " + certs::short_text(decision->decided_by) + ", which did not sign it"};
   }
   if (const auto winner = replay(*decision); !winner) return winner.error();
   return decision;

@@ -20,7 +20,7 @@ constexpr std::uint64_t kSizeMax = std::uint64_t{1} << 60;
 
 std::uint64_t total_length(const std::vector<InputRecord>& inputs) {
   std::uint64_t total = 0;
-  for (const InputRecord& input : inputs) total += input.fact.length.count();   // each within its descriptor's limit
+  for (const InputRecord& input : inputs) total += input.fact.length.count();  // each within its descriptor's limit
   return total;
 }
 
@@ -60,17 +60,21 @@ void Node::on_open(const wire::Peer& peer, const wire::Open& open, bool may_wait
   record.key = key;
   const auto content = check_content(open, record);
   if (const JobRecord* existing = find(key)) {
+    if (content && content->code == "service") return refuse(peer, *content);
     if (content || !same_content(*existing, record)) {
-      return refuse(peer, {open.job, "conflict", "this job was opened before with another service, parameters or inputs",
-                           job::Retry::Never});
+      return refuse(peer, {open.job, "conflict",
+                           "this job was opened before with another service, parameters or inputs", job::Retry::Never});
     }
     return answer_existing(peer, open, *existing);
   }
   if (may_wait && !take_open_token(peer)) {
-    return refuse(peer, {open.job, "quota", "more than " + std::to_string(quota(peer).opens_per_minute) +
-                                                " jobs opened in a minute; wait and try again", job::Retry::Here});
+    return refuse(peer, {open.job, "quota",
+                         "more than " + std::to_string(quota(peer).opens_per_minute) +
+                             " jobs opened in a minute; wait and try again",
+                         job::Retry::Here});
   }
   if (content) return refuse(peer, *content);
+  if (const auto needs = check_needs(open, record)) return refuse(peer, *needs);
   if (draining_) return refuse(peer, {open.job, "draining", "this node takes no more jobs", job::Retry::Elsewhere});
 
   std::optional<job::Grant> grant;
@@ -99,26 +103,31 @@ void Node::on_open(const wire::Peer& peer, const wire::Open& open, bool may_wait
     const Reservation reservation = reservations_.at(record.ticket);
     end_reservation(record.ticket);
     if (!ledger_.fits(*grant) && grant->scratch > reservation.body.grant.scratch) {
-      return refuse(peer, {open.job, "capacity", "inputs of " + human_bytes(grant->scratch.count()) + ", " +
-                                                     human_bytes(reservation.body.grant.scratch.count()) + " reserved",
+      return refuse(peer, {open.job, "capacity",
+                           "inputs of " + human_bytes(grant->scratch.count()) + ", " +
+                               human_bytes(reservation.body.grant.scratch.count()) + " reserved",
                            job::Retry::Elsewhere});
     }
     return accept(peer, std::move(record), grant);
   }
-  const bool somebody_waits = std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) { return wants_cores(item.second); });
+  const bool somebody_waits =
+      std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& item) { return wants_cores(item.second); });
   if (!somebody_waits) grant = ledger_.fit(record.needs, options_.cores_per_job_max);
   if (!grant) {
     const wire::Capacity free = ledger_.free();
     const std::string have = std::to_string(free.cores_free) + " cores, " + human_bytes(free.memory_free.count()) +
                              " memory, " + human_bytes(free.scratch_free.count()) + " scratch free";
-    const std::string asked = "at least " + grant_text({record.needs.cores_min, record.needs.memory, record.needs.scratch});
+    const std::string asked =
+        "at least " + grant_text({record.needs.cores_min, record.needs.memory, record.needs.scratch});
     if (!ledger_.could_ever_fit(record.needs, options_.cores_per_job_max)) {
-      return refuse(peer, {open.job, "capacity", asked + " asked, more than this node has: " + have, job::Retry::Elsewhere});
+      return refuse(peer,
+                    {open.job, "capacity", asked + " asked, more than this node has: " + have, job::Retry::Elsewhere});
     }
     const auto queued = std::count_if(jobs_.begin(), jobs_.end(), [](const auto& item) {
       return !item.second.granted && !job::is_terminal(item.second.record.state);
     });
-    const bool room = static_cast<std::size_t>(queued) < options_.queue_max && ledger_.fits({0, Bytes(), record.needs.scratch});
+    const bool room =
+        static_cast<std::size_t>(queued) < options_.queue_max && ledger_.fits({0, Bytes(), record.needs.scratch});
     if (open.ticket || !room) {
       return refuse(peer, {open.job, "capacity", asked + " asked, " + have, job::Retry::Elsewhere});
     }
@@ -162,27 +171,44 @@ std::optional<wire::OpenRefused> Node::check_content(const wire::Open& open, Job
     if (described == descriptor->inputs.end()) {
       return bad("input", to_string(open.service) + " has no input " + printable(input.name), job::Retry::Never);
     }
-    if (!given.insert(input.name).second) return bad("input", "input " + input.name + " is given twice", job::Retry::Never);
+    if (!given.insert(input.name).second)
+      return bad("input", "input " + input.name + " is given twice", job::Retry::Never);
     if (input.length > described->limit || input.length.count() > kSizeMax) {
-      return bad("input", "input " + input.name + " has " + human_bytes(input.length.count()) + ", " +
-                              human_bytes(described->limit.count()) + " allowed", job::Retry::Never);
+      return bad("input",
+                 "input " + input.name + " has " + human_bytes(input.length.count()) + ", " +
+                     human_bytes(described->limit.count()) + " allowed",
+                 job::Retry::Never);
     }
     record.inputs.push_back({{input.name, input.length, {}}, false});
   }
   for (const job::StreamDescriptor& item : descriptor->inputs) {
-    if (item.required && !given.contains(item.name)) return bad("input", "input " + item.name + " is missing", job::Retry::Never);
+    if (item.required && !given.contains(item.name))
+      return bad("input", "input " + item.name + " is missing", job::Retry::Never);
   }
   std::sort(record.inputs.begin(), record.inputs.end(),
             [](const InputRecord& a, const InputRecord& b) { return a.fact.name < b.fact.name; });
+  return std::nullopt;
+}
 
+std::optional<wire::OpenRefused> Node::check_needs(const wire::Open& open, JobRecord& record) const {
+  const auto bad = [&](const char* code, const std::string& reason, job::Retry retry) {
+    return wire::OpenRefused{open.job, code, reason, retry};
+  };
+  const job::ServiceDescriptor* descriptor = service(open.service);
   record.needs = open.needs;
+  if (std::max(record.needs.memory, record.needs.scratch).count() > kSizeMax) {
+    return bad("capacity", human_bytes(std::max(record.needs.memory, record.needs.scratch).count()) + " asked",
+               job::Retry::Elsewhere);
+  }
   record.needs.cores_min = std::max(record.needs.cores_min, 1U);
   record.needs.memory = std::max(record.needs.memory, descriptor->memory_least);
   record.needs.scratch = std::max(record.needs.scratch, Bytes(total_length(record.inputs)));
   if (!(std::isfinite(record.needs.work.count()) && record.needs.work.count() >= 0)) record.needs.work = FlopCount();
   if (record.needs.cores_max != 0 && record.needs.cores_max < record.needs.cores_min) {
-    return bad("parameters", "at most " + std::to_string(record.needs.cores_max) + " cores asked, but at least " +
-                                 std::to_string(record.needs.cores_min), job::Retry::Never);
+    return bad("parameters",
+               "at most " + std::to_string(record.needs.cores_max) + " cores asked, but at least " +
+                   std::to_string(record.needs.cores_min),
+               job::Retry::Never);
   }
   for (const std::string& label : record.needs.labels) {
     if (std::find(options_.labels.begin(), options_.labels.end(), label) == options_.labels.end()) {
@@ -192,7 +218,8 @@ std::optional<wire::OpenRefused> Node::check_content(const wire::Open& open, Job
   return std::nullopt;
 }
 
-std::optional<wire::OpenRefused> Node::check_ticket(const wire::Peer& peer, const wire::Open& open, wire::Ticket& ticket) const {
+std::optional<wire::OpenRefused> Node::check_ticket(const wire::Peer& peer, const wire::Open& open,
+                                                    wire::Ticket& ticket) const {
   const auto bad = [&](const char* code, const std::string& reason) {
     return wire::OpenRefused{open.job, code, reason, job::Retry::Elsewhere};
   };
@@ -206,7 +233,8 @@ std::optional<wire::OpenRefused> Node::check_ticket(const wire::Peer& peer, cons
   if (ticket.job != open.job) return bad("replayed", "the ticket is for another job");
   if (ticket.service != open.service) return bad("ticket", "the ticket is for " + to_string(ticket.service));
   if (const auto held = reservations_.find(ticket.id); held != reservations_.end()) {
-    if (held->second.ticket != *open.ticket) return bad("ticket", "the ticket differs from what its manager told this node");
+    if (held->second.ticket != *open.ticket)
+      return bad("ticket", "the ticket differs from what its manager told this node");
     return std::nullopt;
   }
   if (ticket.issued + std::min(ticket.ttl, kTicketLifeMax) + kTicketGrace < now_.wall) {
@@ -218,7 +246,7 @@ std::optional<wire::OpenRefused> Node::check_ticket(const wire::Peer& peer, cons
 certs::Quota Node::quota(const wire::Peer& peer) const {
   certs::Quota least = options_.per_member;
   if (!peer.chain || peer.chain->links.empty()) return least;
-  const auto certificate = certs::decode_certificate(peer.chain->links.front().body);   // verified at hello
+  const auto certificate = certs::decode_certificate(peer.chain->links.front().body);  // verified at hello
   if (!certificate) return least;
   least.jobs = std::min(least.jobs, certificate->quota.jobs);
   least.scratch = std::min(least.scratch, certificate->quota.scratch);
@@ -230,7 +258,8 @@ std::optional<wire::OpenRefused> Node::check_quota(const wire::Peer& peer, const
   const certs::Quota allowed = quota(peer);
   std::uint32_t open_jobs = 0;
   std::uint64_t scratch = record.needs.scratch.count();
-  for (auto it = jobs_.lower_bound({peer.member, job::JobId{}}); it != jobs_.end() && it->first.client == peer.member; ++it) {
+  for (auto it = jobs_.lower_bound({peer.member, job::JobId{}}); it != jobs_.end() && it->first.client == peer.member;
+       ++it) {
     if (!job::is_terminal(it->second.record.state)) ++open_jobs;
     scratch += it->second.record.needs.scratch.count();
   }
@@ -238,10 +267,12 @@ std::optional<wire::OpenRefused> Node::check_quota(const wire::Peer& peer, const
     return wire::OpenRefused{record.key.job, "quota", reason, job::Retry::Here};
   };
   if (open_jobs >= allowed.jobs) {
-    return over(std::to_string(open_jobs) + " of your jobs are open here, " + std::to_string(allowed.jobs) + " allowed");
+    return over(std::to_string(open_jobs) + " of your jobs are open here, " + std::to_string(allowed.jobs) +
+                " allowed");
   }
   if (scratch > allowed.scratch.count()) {
-    return over("your jobs would hold " + human_bytes(scratch) + " of scratch here, " + human_bytes(allowed.scratch.count()) + " allowed");
+    return over("your jobs would hold " + human_bytes(scratch) + " of scratch here, " +
+                human_bytes(allowed.scratch.count()) + " allowed");
   }
   return std::nullopt;
 }
@@ -249,7 +280,8 @@ std::optional<wire::OpenRefused> Node::check_quota(const wire::Peer& peer, const
 bool Node::signed_by_known_manager(const certs::Signed& ticket) const {
   return std::any_of(peers_.begin(), peers_.end(), [&](const auto& item) {
     const wire::Peer& peer = item.second;
-    return certs::may(peer.roles, certs::Verb::Reserve) && certs::verify(ticket, certs::kinds::ticket, peer.signing_key).has_value();
+    return certs::may(peer.roles, certs::Verb::Reserve) &&
+           certs::verify(ticket, certs::kinds::ticket, peer.signing_key).has_value();
   });
 }
 
@@ -290,7 +322,8 @@ void Node::remember_ticket(const job::TicketId& ticket) {
   while (recent_tickets_.size() > wire::kRecentTicketsMax) recent_tickets_.pop_front();
 }
 
-void Node::refuse_reservation(const wire::Peer& peer, const job::TicketId& ticket, const char* code, const std::string& reason) {
+void Node::refuse_reservation(const wire::Peer& peer, const job::TicketId& ticket, const char* code,
+                              const std::string& reason) {
   audit(&peer, "reserve", nullptr, std::string("refused: ") + code);
   send(peer.id, wire::ReserveRefused{ticket, code, reason});
 }
@@ -307,7 +340,8 @@ void Node::on_reserve(const wire::Peer& peer, const wire::Reserve& reserve) {
   if (const auto genuine = certs::verify(reserve.ticket, certs::kinds::ticket, peer.signing_key); !genuine) {
     return refuse_reservation(peer, ticket.id, "ticket", "the ticket is not signed by the manager that brings it");
   }
-  if (ticket.node != identity_.member()) return refuse_reservation(peer, ticket.id, "ticket", "the ticket is for another node");
+  if (ticket.node != identity_.member())
+    return refuse_reservation(peer, ticket.id, "ticket", "the ticket is for another node");
   if (ticket.boot != options_.boot) return refuse_reservation(peer, ticket.id, "boot", "this node has restarted since");
   const JobRecord* opened = find({ticket.client, ticket.job});
   if (reservations_.contains(ticket.id) || opened != nullptr) {
@@ -327,7 +361,8 @@ void Node::on_reserve(const wire::Peer& peer, const wire::Reserve& reserve) {
   reservations_[ticket.id] = {reserve.ticket, ticket, peer.member, now_.instant + life};
   ledger_.hold(ticket.id, ticket.grant);
   remember_ticket(ticket.id);
-  report("reservation.made", {{"ticket", job::short_text(ticket.id)}, {"cores", std::to_string(ticket.grant.cores)},
+  report("reservation.made", {{"ticket", job::short_text(ticket.id)},
+                              {"cores", std::to_string(ticket.grant.cores)},
                               {"manager", certs::short_text(peer.member)}});
   send(peer.id, wire::Reserved{ticket.id});
 }
@@ -352,13 +387,16 @@ void Node::retry_waiting_opens() {
     if (from == nullptr) continue;
     const auto ticket = wire::decode_ticket(item.open.ticket->body);
     const bool told = ticket && reservations_.contains(ticket->id);
-    if (told || item.until <= now_.instant) on_open(wire::Peer(*from), item.open, false);
-    else waiting_opens_.push_back(std::move(item));
+    if (told || item.until <= now_.instant)
+      on_open(wire::Peer(*from), item.open, false);
+    else
+      waiting_opens_.push_back(std::move(item));
   }
 }
 
 bool Node::wants_cores(const Job& job) const {
-  return !job.granted && !job::is_terminal(job.record.state) && (job.record.input_complete() || !job.watchers.empty());
+  return !job.granted && !job::is_terminal(job.record.state) &&
+         (job.record.input_complete() || (!job.watchers.empty() && !job.stalled));
 }
 
 // In order of acceptance; the first that does not fit keeps its place and those behind it wait.
@@ -377,6 +415,7 @@ void Node::admit_from_queue() {
     job->record.grant = *grant;
     job->last_input = now_.instant;
     start_if_ready(*job);
+    if (!job->worker) push_status(*job);  // its grant is news
   }
 }
 

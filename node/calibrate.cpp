@@ -21,7 +21,7 @@ namespace tomogrid::node {
 
 namespace {
 
-constexpr std::size_t kRow = 2048;     // values; three rows' worth is well within 32 KiB
+constexpr std::size_t kRow = 2048;  // values; three rows' worth is well within 32 KiB
 constexpr std::size_t kTaps = 4;
 constexpr std::size_t kFloatsPerVector = 8;
 
@@ -36,7 +36,7 @@ void add_row(Rows& rows, const std::array<float, kTaps>& weights) {
   const __m256 w2 = _mm256_set1_ps(weights[2]), w3 = _mm256_set1_ps(weights[3]);
   const float* source = rows.source.data();
   float* sum = rows.sum.data();
-  for (std::size_t i = 0; i < kRow; i += 2 * kFloatsPerVector) {   // two independent chains hide the latency
+  for (std::size_t i = 0; i < kRow; i += 2 * kFloatsPerVector) {  // two independent chains hide the latency
     __m256 a = _mm256_load_ps(sum + i), b = _mm256_load_ps(sum + i + kFloatsPerVector);
     a = _mm256_fmadd_ps(w0, _mm256_loadu_ps(source + i), a);
     b = _mm256_fmadd_ps(w0, _mm256_loadu_ps(source + i + 8), b);
@@ -67,7 +67,7 @@ double measure_thread(std::chrono::milliseconds length) {
     rows_done += 256;
     elapsed = std::chrono::steady_clock::now() - begin;
   } while (elapsed < length);
-  volatile float kept = rows.sum[kRow / 2];   // so that the work is not optimised away
+  volatile float kept = rows.sum[kRow / 2];  // so that the work is not optimised away
   (void)kept;
   return static_cast<double>(rows_done) * kOperationsPerRow / elapsed.count();
 }
@@ -110,9 +110,10 @@ std::string processor_name() {
 MachineDescriptor measure_machine(WallTime now, unsigned repeats) {
   std::vector<int> cpus = CapacitySource::allowed_cpus();
   if (cpus.empty()) cpus.push_back(0);
-  measure_all(cpus, std::chrono::milliseconds(20));   // clocks and caches warm
+  measure_all(cpus, std::chrono::milliseconds(20));  // clocks and caches warm
   std::vector<double> rates;
-  for (unsigned i = 0; i < std::max(1U, repeats); ++i) rates.push_back(measure_all(cpus, std::chrono::milliseconds(60)));
+  for (unsigned i = 0; i < std::max(1U, repeats); ++i)
+    rates.push_back(measure_all(cpus, std::chrono::milliseconds(60)));
   std::sort(rates.begin(), rates.end());
   const double median = rates[rates.size() / 2];
   MachineDescriptor descriptor;
@@ -145,7 +146,8 @@ Result<MachineDescriptor> parse_machine_descriptor(std::string_view text) {
     descriptor.measured = {body.value("measured", std::int64_t{0})};
     descriptor.edited = body.value("edited", false);
     const double rate = descriptor.rate_per_core.count();
-    if (!(std::isfinite(rate) && rate > 0)) return Error{ErrorCode::BadInput, "machine descriptor: \"gflops_per_core\" is not above 0"};
+    if (!(std::isfinite(rate) && rate > 0))
+      return Error{ErrorCode::BadInput, "machine descriptor: \"gflops_per_core\" is not above 0"};
     return descriptor;
   } catch (const nlohmann::json::exception& malformed) {
     return Error{ErrorCode::BadInput, std::string("machine descriptor: ") + printable(malformed.what())};
@@ -155,7 +157,9 @@ Result<MachineDescriptor> parse_machine_descriptor(std::string_view text) {
 MachineDescriptor machine_descriptor(const std::filesystem::path& file, WallTime now) {
   if (const auto text = read_file(file, mebibytes(1))) {
     auto stored = parse_machine_descriptor(text_of(*text));
-    if (!stored) throw Failure(stored.error().code, file.string() + ": " + stored.error().message + "; correct it, or remove it to measure anew");
+    if (!stored)
+      throw Failure(stored.error().code,
+                    file.string() + ": " + stored.error().message + "; correct it, or remove it to measure anew");
     if (stored->edited || stored->processor == processor_name()) return *stored;
   }
   const MachineDescriptor measured = measure_machine(now);

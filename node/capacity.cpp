@@ -46,7 +46,7 @@ Bytes anonymous_memory(const std::string& status) {
 
 struct OwnUse {
   std::uint64_t ticks = 0;
-  Bytes memory;                        // of descendants only: the node's own few MiB are its price, not a job's
+  Bytes memory;  // of descendants only: the node's own few MiB are its price, not a job's
 };
 
 void add_tree(const fs::path& proc, pid_t pid, bool descendant, OwnUse& use, int depth = 0) {
@@ -74,7 +74,7 @@ std::uint64_t parse_busy_ticks(const std::string& text) {
 }
 
 std::uint64_t parse_process_ticks(const std::string& text) {
-  const std::size_t after_name = text.rfind(')');   // a name may hold spaces and brackets
+  const std::size_t after_name = text.rfind(')');  // a name may hold spaces and brackets
   if (after_name == std::string::npos) return 0;
   std::istringstream fields(text.substr(after_name + 1));
   std::string skipped;
@@ -90,15 +90,16 @@ Bytes parse_memory_available(const std::string& text) {
 }
 
 wire::Capacity CapacityEstimator::update(const Reading& reading) {
-  constexpr double kSmoothing = 2.0;   // seconds
-  constexpr double kNearly = 0.25;     // a core that is three quarters ours counts as free
+  constexpr double kSmoothing = 2.0;  // seconds
+  constexpr double kNearly = 0.25;    // a core that is three quarters ours counts as free
   constexpr unsigned kAgree = 3;
   if (last_ && reading.at > last_->at) {
     const double elapsed = Seconds(reading.at - last_->at).count();
     const auto spent = [&](std::uint64_t Reading::*figure) {
       return std::max(0.0, (static_cast<double>(reading.*figure) - static_cast<double>((*last_).*figure)) / 1000.0);
     };
-    const double outside = std::clamp((spent(&Reading::busy_ms) - spent(&Reading::own_ms)) / elapsed, 0.0, double{1} * reading.online);
+    const double outside =
+        std::clamp((spent(&Reading::busy_ms) - spent(&Reading::own_ms)) / elapsed, 0.0, double{1} * reading.online);
     outside_ += (outside - outside_) * (1.0 - std::exp(-elapsed / kSmoothing));
   }
   last_ = reading;

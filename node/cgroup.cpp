@@ -27,7 +27,9 @@ std::optional<std::uint64_t> whole(const std::string& text) {
   return value;
 }
 
-std::optional<std::uint64_t> figure(const fs::path& path) { return whole(first_line(path)); }
+std::optional<std::uint64_t> figure(const fs::path& path) {
+  return whole(first_line(path));
+}
 
 // Version 1 says "no limit" by a number near 2^63.
 constexpr std::uint64_t kNoLimit = std::uint64_t{1} << 60;
@@ -42,7 +44,7 @@ std::optional<std::uint64_t> memory_stat(const fs::path& path, const std::string
 }
 
 struct Mount {
-  std::string type, controllers;       // "cgroup2"; "cgroup" and its options
+  std::string type, controllers;  // "cgroup2"; "cgroup" and its options
   fs::path root, point;
 };
 
@@ -62,7 +64,8 @@ std::vector<Mount> mounts(const fs::path& file) {
     std::istringstream fields(line);
     std::string id, parent, device, root, point, word;
     fields >> id >> parent >> device >> root >> point;
-    while (fields >> word && word != "-") {}
+    while (fields >> word && word != "-") {
+    }
     Mount mount;
     std::string source;
     fields >> mount.type >> source >> mount.controllers;
@@ -89,16 +92,20 @@ std::vector<fs::path> levels(const fs::path& prefix, const Mount& mount, const s
   return found;
 }
 
-void lower(std::optional<double>& least, double value) { least = least ? std::min(*least, value) : value; }
-void lower(std::optional<Bytes>& least, Bytes value) { least = least ? std::min(*least, value) : value; }
+void lower(std::optional<double>& least, double value) {
+  least = least ? std::min(*least, value) : value;
+}
+void lower(std::optional<Bytes>& least, Bytes value) {
+  least = least ? std::min(*least, value) : value;
+}
 
 void cpu_limit(const fs::path& folder, bool v2, CgroupLimits& limits) {
   std::string quota, period;
   if (v2) {
-    std::istringstream fields(first_line(folder / "cpu.max"));   // "max 100000", "150000 100000"
+    std::istringstream fields(first_line(folder / "cpu.max"));  // "max 100000", "150000 100000"
     fields >> quota >> period;
   } else {
-    quota = first_line(folder / "cpu.cfs_quota_us");             // -1: none
+    quota = first_line(folder / "cpu.cfs_quota_us");  // -1: none
     period = first_line(folder / "cpu.cfs_period_us");
   }
   const auto used = whole(quota), of = whole(period);
@@ -109,7 +116,8 @@ void memory_limit(const fs::path& folder, bool v2, CgroupLimits& limits) {
   const auto limit = figure(folder / (v2 ? "memory.max" : "memory.limit_in_bytes"));
   if (!limit || *limit >= kNoLimit) return;
   const std::uint64_t used = figure(folder / (v2 ? "memory.current" : "memory.usage_in_bytes")).value_or(0);
-  const std::uint64_t droppable = memory_stat(folder / "memory.stat", v2 ? "inactive_file" : "total_inactive_file").value_or(0);
+  const std::uint64_t droppable =
+      memory_stat(folder / "memory.stat", v2 ? "inactive_file" : "total_inactive_file").value_or(0);
   const std::uint64_t kept = used > droppable ? used - droppable : 0;
   lower(limits.memory_left, Bytes(*limit > kept ? *limit - kept : 0));
 }
@@ -120,7 +128,7 @@ CgroupLimits read_cgroup_limits(const fs::path& root) {
   CgroupLimits limits;
   const std::vector<Mount> all = mounts(root / "proc/self/mountinfo");
   std::ifstream groups(root / "proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {          // "4:memory:/a/b", "0::/a/b"
+  for (std::string line; std::getline(groups, line);) {  // "4:memory:/a/b", "0::/a/b"
     const std::size_t one = line.find(':'), two = line.find(':', one + 1);
     if (one == std::string::npos || two == std::string::npos) continue;
     const std::string controllers = line.substr(one + 1, two - one - 1), group = line.substr(two + 1);

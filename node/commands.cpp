@@ -5,10 +5,11 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "certs/member.h"
 #include "node/calibrate.h"
 #include "node/service.h"
 #include "registry/address.h"
+#include "registry/serving.h"
+#include "wire/messages/bounds.h"
 
 namespace tomogrid::node {
 
@@ -21,10 +22,14 @@ fs::path home_of(const Arguments& arguments) {
   return given ? fs::path(*given) : tomogrid_home();
 }
 
-fs::path program_folder() { return fs::read_symlink("/proc/self/exe").parent_path(); }
+fs::path program_folder() {
+  return fs::read_symlink("/proc/self/exe").parent_path();
+}
 
 // Beside this program first, so that a worker is of the same build; then where systems keep programs.
-std::vector<fs::path> program_folders() { return {program_folder(), "/usr/local/bin", "/usr/bin", "/bin"}; }
+std::vector<fs::path> program_folders() {
+  return {program_folder(), "/usr/local/bin", "/usr/bin", "/bin"};
+}
 
 Bytes bytes_option(const Arguments& arguments, const char* name) {
   return Bytes(static_cast<std::uint64_t>(arguments.integer(name, 0, std::int64_t{1} << 50)));
@@ -32,17 +37,9 @@ Bytes bytes_option(const Arguments& arguments, const char* name) {
 
 int run_node(const Arguments& arguments) {
   ServiceConfig config;
-  config.home = home_of(arguments);
-  const auto folder = arguments.optional_text("folder");
-  config.member_folder = folder ? fs::path(*folder) : certs::member_folder(config.home, arguments.optional_text("member"));
-  if (const auto file = arguments.optional_text("passphrase-file")) config.passphrase_file = *file;
-  const auto listen = registry::parse_listen(arguments.text("listen")).or_throw();
-  config.listen_host = listen.host;
-  config.control_port = listen.port;
+  config.serving = registry::read_serving(arguments);
   config.bulk_port = static_cast<std::uint16_t>(arguments.integer("bulk", 0, 65535));
-  config.advertise_host = arguments.optional_text("advertise").value_or("");
   config.registries = registry::read_addresses(arguments.texts("registry"), certs::Role::Registry).or_throw();
-  config.discovery = !arguments.flag("no-discovery");
   const auto services = arguments.optional_text("services");
   config.services = services ? fs::path(*services) : program_folder() / "../share/tomogrid/services";
   config.programs = program_folders();
@@ -55,10 +52,16 @@ int run_node(const Arguments& arguments) {
   if (arguments.given("rate")) config.rate_per_core = FlopRate(arguments.number("rate", 1e-6, 1e6) * 1e9);
   config.cores_per_job_max = static_cast<std::uint32_t>(arguments.integer("cores-per-job-max", 0, 65536));
   config.labels = arguments.texts("label");
-  config.retention = std::chrono::milliseconds(static_cast<std::int64_t>(arguments.number("retention", 0.001, 24.0 * 365) * 3.6e6));
+  for (const std::string& label : config.labels) {
+    if (!job::is_name(label))
+      throw Failure(ErrorCode::Usage, "--label " + label + ": only [a-z0-9.-]{1,63} is allowed");
+  }
+  if (config.labels.size() > wire::kLabelsMax)
+    throw Failure(ErrorCode::Usage, "at most " + std::to_string(wire::kLabelsMax) + " labels are allowed");
+  config.retention =
+      std::chrono::milliseconds(static_cast<std::int64_t>(arguments.number("retention", 0.001, 24.0 * 365) * 3.6e6));
   config.queue_max = static_cast<std::uint32_t>(arguments.integer("queue-max", 0, 10'000));
   config.jobs_per_member = static_cast<std::uint32_t>(arguments.integer("jobs-per-member", 0, 10'000));
-  config.json = arguments.flag("json");
   return serve(config);
 }
 
@@ -79,39 +82,42 @@ int run_calibrate(const Arguments& arguments) {
   return 0;
 }
 
-const Option kHome{"home", "DIR", "folder of this member: keys, journal, audit log, machine descriptor [$TOMOGRID_HOME, else the XDG data folder]"};
+const Option kHome{
+    "home", "DIR",
+    "folder of this member: keys, journal, audit log, machine descriptor [$TOMOGRID_HOME, else the XDG data folder]"};
 
 Command node_command() {
+  std::vector<Option> options = registry::serving_options("*:7440");
+  const std::vector<Option> own{
+      {"bulk", "PORT", "door for image data, on the same host; 0: any free one", "0"},
+      {"registry", "HOST:PORT,KEY", "a registry to join, or a file of such lines; several allowed", std::nullopt, true},
+      {"services", "DIR", "descriptions of services [../share/tomogrid/services beside the program]"},
+      {"scratch", "DIR", "memory-backed folder for image data [a folder of its own in /dev/shm]"},
+      {"scratch-quota", "BYTES", "most that jobs may hold in scratch; 0: half of its file system", "0"},
+      {"scratch-on-disk", "",
+       "allow scratch on a disk, or memory that may be swapped: image data may then stay on the disk"},
+      {"cores", "N", "offer exactly this many, whatever else runs [what is free, watched]"},
+      {"memory", "BYTES", "offer exactly this much memory for jobs and scratch [what is free, watched]"},
+      {"rate", "GFLOPS", "of one core, instead of machine.json's (tomogrid node calibrate)"},
+      {"cores-per-job-max", "N", "most cores for one job; 0: no cap", "0"},
+      {"label", "WORD", "something that jobs may ask for; several allowed", std::nullopt, true},
+      {"retention", "HOURS", "how long a result waits to be collected", "24"},
+      {"queue-max", "N", "jobs that may wait for cores when opened without a manager", "64"},
+      {"jobs-per-member", "N", "open at once; 0: what the member's certificate says", "0"}};
+  options.insert(options.end(), own.begin(), own.end());
   return {.name = "tomogrid node",
           .summary = "offer this machine's compute to the federation",
           .usage = "[options]",
           .description =
-              "Serves until it is interrupted. What it may run is described in the services folder; image data stays in memory (scratch), "
-              "under a quota, and is wiped when it has been collected. Whatever it has accepted survives a restart: see docs/operation.md. "
-              "Without --cores and --memory it offers what control groups, affinity and the load of others leave free, and watches that.",
-          .options = {kHome,
-                      {"member", "NAME", "which of several members under --home"},
-                      {"folder", "DIR", "the member's folder itself, wherever it is"},
-                      {"passphrase-file", "FILE", "where the passphrase of sealed keys is"},
-                      {"listen", "HOST:PORT", "control door; port 0: any free one; * for every interface", "*:7420"},
-                      {"bulk", "PORT", "bulk door, on the same host; 0: any free one", "0"},
-                      {"advertise", "HOST", "name or address by which others reach this machine [HOST of --listen, else the host's name]"},
-                      {"registry", "HOST:PORT,KEY", "a registry to join, or a file of such lines; several allowed", std::nullopt, true},
-                      {"no-discovery", "", "neither look for registries nor be found by DNS-SD"},
-                      {"services", "DIR", "descriptions of services [../share/tomogrid/services beside the program]"},
-                      {"scratch", "DIR", "memory-backed folder for image data [a folder of its own in /dev/shm]"},
-                      {"scratch-quota", "BYTES", "most that jobs may hold in scratch; 0: half of its file system", "0"},
-                      {"scratch-on-disk", "", "allow scratch on a disk, or memory that may be swapped: image data may then stay on the disk"},
-                      {"cores", "N", "offer exactly this many, whatever else runs [what is free, watched]"},
-                      {"memory", "BYTES", "offer exactly this much memory for jobs and scratch [what is free, watched]"},
-                      {"rate", "GFLOPS", "of one core, instead of machine.json's (tomogrid node calibrate)"},
-                      {"cores-per-job-max", "N", "most cores for one job; 0: no cap", "0"},
-                      {"label", "WORD", "something that jobs may ask for; several allowed", std::nullopt, true},
-                      {"retention", "HOURS", "how long a result waits to be collected", "24"},
-                      {"queue-max", "N", "jobs that may wait for cores when opened without a manager", "64"},
-                      {"jobs-per-member", "N", "open at once; 0: what the member's certificate says", "0"}},
-          .examples = {"tomogrid node --listen 10.0.0.5:7420 --registry registries.txt",
-                       "tomogrid node --home /srv/tomogrid --cores 16 --cores-per-job-max 8 --label gpu-free"},
+              "Serves until it is interrupted. What it may run is described in the services folder; image data stays "
+              "in memory (scratch), "
+              "under a quota, and is wiped when it has been collected. Whatever it has accepted survives a restart: "
+              "see docs/operation.md. "
+              "Without --cores and --memory it offers what control groups, affinity and the load of others leave free, "
+              "and watches that.",
+          .options = std::move(options),
+          .examples = {"tomogrid node --listen 10.0.0.5:7440 --registry registries.txt",
+                       "tomogrid node --home /srv/tomogrid --cores 16 --cores-per-job-max 8 --label large-memory"},
           .run = run_node};
 }
 
@@ -120,8 +126,10 @@ Command calibrate_command() {
           .summary = "measure this machine's speed and write its descriptor",
           .usage = "[options]",
           .description =
-              "Runs a loop like reconstruction's (rows of values in the first-level cache added with four weights, single precision) on "
-              "every core at once and writes the median rate per core to machine.json. Takes a second; let the machine be idle. An "
+              "Runs a loop like reconstruction's (rows of values in the first-level cache added with four weights, "
+              "single precision) on "
+              "every core at once and writes the median rate per core to machine.json. Takes a second; let the machine "
+              "be idle. An "
               "administrator may edit gflops_per_core, and sets \"edited\": true so that it stays.",
           .options = {kHome, {"dry-run", "", "print only"}},
           .examples = {"tomogrid node calibrate", "tomogrid node calibrate --json --dry-run"},
@@ -130,6 +138,8 @@ Command calibrate_command() {
 
 }  // namespace
 
-std::vector<Command> node_commands() { return {node_command(), calibrate_command()}; }
+std::vector<Command> node_commands() {
+  return {node_command(), calibrate_command()};
+}
 
 }  // namespace tomogrid::node

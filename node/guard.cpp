@@ -21,7 +21,7 @@ namespace tomogrid::node {
 
 namespace {
 
-constexpr int kHold = 4;   // the node's end of this pipe is open as long as the worker may run
+constexpr int kHold = 4;  // the node's end of this pipe is open as long as the worker may run
 
 std::optional<std::uint64_t> number(const std::string& text) {
   std::uint64_t value = 0;
@@ -53,7 +53,7 @@ void bind_to(const std::vector<int>& cpus) {
   cpu_set_t set;
   CPU_ZERO(&set);
   for (const int cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
-  ::sched_setaffinity(0, sizeof set, &set);   // not allowed: it runs where it may
+  ::sched_setaffinity(0, sizeof set, &set);  // not allowed: it runs where it may
 }
 
 // In the child: only async-signal-safe calls from here to exec.
@@ -90,14 +90,16 @@ std::size_t signal_children(int signal) {
 // All that descends from the guard ends here: what a killed process leaves behind becomes a child in the next round.
 void kill_descendants() {
   while (signal_children(SIGKILL) > 0) {
-    while (::waitpid(-1, nullptr, 0) < 0 && errno == EINTR) {}
+    while (::waitpid(-1, nullptr, 0) < 0 && errno == EINTR) {
+    }
   }
 }
 
 bool node_is_here() {
   char go = 0;
   ssize_t n = -1;
-  while ((n = ::read(kHold, &go, 1)) < 0 && errno == EINTR) {}
+  while ((n = ::read(kHold, &go, 1)) < 0 && errno == EINTR) {
+  }
   return n == 1;
 }
 
@@ -113,10 +115,12 @@ int wait_for(pid_t worker, int signals, int grace_ms) {
     }
     int wait_ms = -1;
     if (!held) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
       if (left <= 0) {
         ::kill(worker, SIGKILL);
-        while (::waitpid(worker, &status, 0) < 0 && errno == EINTR) {}
+        while (::waitpid(worker, &status, 0) < 0 && errno == EINTR) {
+        }
         return status;
       }
       wait_ms = static_cast<int>(left) + 1;
@@ -138,8 +142,9 @@ int wait_for(pid_t worker, int signals, int grace_ms) {
 }  // namespace
 
 std::vector<std::string> guard_arguments(const GuardOptions& options) {
-  std::vector<std::string> words{"--memory", std::to_string(options.memory_limit), "--file", std::to_string(options.file_limit),
-                                 "--open-files", std::to_string(options.open_files), "--grace-ms", std::to_string(options.grace_ms)};
+  std::vector<std::string> words{
+      "--memory",     std::to_string(options.memory_limit), "--file",     std::to_string(options.file_limit),
+      "--open-files", std::to_string(options.open_files),   "--grace-ms", std::to_string(options.grace_ms)};
   if (!options.cpus.empty()) {
     std::string list;
     for (const int cpu : options.cpus) list += (list.empty() ? "" : ",") + std::to_string(cpu);
@@ -175,7 +180,8 @@ std::optional<GuardOptions> parse_guard_arguments(const std::vector<std::string>
   }
   if (i >= words.size() || words[i] != "--") return std::nullopt;
   options.command.assign(words.begin() + static_cast<std::ptrdiff_t>(i) + 1, words.end());
-  if (options.command.empty() || options.command.front().empty() || options.command.front().front() != '/') return std::nullopt;
+  if (options.command.empty() || options.command.front().empty() || options.command.front().front() != '/')
+    return std::nullopt;
   return options;
 }
 
@@ -198,10 +204,10 @@ int run_guard(const GuardOptions& options) {
   for (const std::string& word : options.command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   const pid_t guard = ::getpid();
-  const pid_t worker = ::fork();   // this program has one thread and nothing open but the pipes
+  const pid_t worker = ::fork();  // this program has one thread and nothing open but the pipes
   if (worker < 0) return 126;
   if (worker == 0) become_worker(options, argv.data(), guard);
-  for (const int fd : {0, 1, 2, 3}) ::close(fd);   // so that the node sees the worker's ends of them
+  for (const int fd : {0, 1, 2, 3}) ::close(fd);  // so that the node sees the worker's ends of them
 
   const int status = wait_for(worker, signals, options.grace_ms);
   kill_descendants();

@@ -28,8 +28,10 @@ const JobRecord* Node::own_job(const wire::Peer& peer, const job::JobId& id, cer
     return nullptr;
   }
   if (const JobRecord* record = find({peer.member, id})) return record;
-  if (anyones_job(id)) refuse_job(peer, id, to_string(verb), "owner", "the job is another member's");
-  else refuse_job(peer, id, to_string(verb), "unknown", "this node knows no job " + job::short_text(id));
+  if (anyones_job(id))
+    refuse_job(peer, id, to_string(verb), "owner", "the job is another member's");
+  else
+    refuse_job(peer, id, to_string(verb), "unknown", "this node knows no job " + job::short_text(id));
   return nullptr;
 }
 
@@ -59,7 +61,9 @@ wire::JobStatus Node::status(const JobRecord& record) const {
   return status;
 }
 
-void Node::send_status(wire::PeerId peer, const JobRecord& record) { send(peer, status(record)); }
+void Node::send_status(wire::PeerId peer, const JobRecord& record) {
+  send(peer, status(record));
+}
 
 void Node::push_status(Job& job) {
   job.push_due = false;
@@ -68,13 +72,16 @@ void Node::push_status(Job& job) {
 }
 
 void Node::push_progress(Job& job) {
-  if (job.pushed + options_.push_interval <= now_.instant) push_status(job);
-  else job.push_due = true;
+  if (job.pushed + options_.push_interval <= now_.instant)
+    push_status(job);
+  else
+    job.push_due = true;
 }
 
 // From now on this session hears of the job; first, all that it may have missed.
 void Node::watch(const wire::Peer& peer, Job& job) {
   job.watchers.insert(peer.id);
+  job.stalled = false;
   send_status(peer.id, job.record);
   for (const wire::JobNotice& notice : job.notices) send(peer.id, notice);
   if (job::is_terminal(job.record.state)) return;
@@ -84,6 +91,7 @@ void Node::watch(const wire::Peer& peer, Job& job) {
 void Node::on_attach(const wire::Peer& peer, const wire::Attach& attach) {
   const JobRecord* record = own_job(peer, attach.job, certs::Verb::WatchOwnJob);
   if (record == nullptr) return;
+  audit(&peer, "attach", &attach.job, "done");
   if (Job* job = find_job(record->key)) return watch(peer, *job);
   send_status(peer.id, *record);
 }
@@ -92,7 +100,9 @@ void Node::on_cancel(const wire::Peer& peer, const wire::CancelJob& cancel) {
   std::optional<wire::JobKey> key;
   if (certs::may(peer.roles, certs::Verb::CancelAnyJob)) {
     key = anyones_job(cancel.job);
-    if (!key) return refuse_job(peer, cancel.job, "cancel-any-job", "unknown", "this node knows no job " + job::short_text(cancel.job));
+    if (!key)
+      return refuse_job(peer, cancel.job, "cancel-any-job", "unknown",
+                        "this node knows no job " + job::short_text(cancel.job));
   } else if (const JobRecord* own = own_job(peer, cancel.job, certs::Verb::CancelOwnJob)) {
     key = own->key;
   } else {
@@ -102,10 +112,10 @@ void Node::on_cancel(const wire::Peer& peer, const wire::CancelJob& cancel) {
   if (job != nullptr && !job::is_terminal(job->record.state)) {
     audit(&peer, "cancel-job", &cancel.job, "done");
     end(*job, job::JobState::Cancelled);
-    if (job->watchers.contains(peer.id)) return;   // has been told
+    if (job->watchers.contains(peer.id)) return;  // has been told
   }
   wire::JobStatus answer = status(*find(*key));
-  if (key->client != peer.member) {                // an administrator reads no results
+  if (key->client != peer.member) {  // an administrator reads no results
     answer.outputs.clear();
     answer.receipt.reset();
   }
@@ -122,7 +132,8 @@ void Node::on_fetch(const wire::Peer& peer, const wire::Fetch& fetch) {
     return offer_preview(*job, fetch.name, peer.id);
   }
   const auto& outputs = record->outputs;
-  const bool output = std::any_of(outputs.begin(), outputs.end(), [&](const job::StreamFact& fact) { return fact.name == fetch.name; });
+  const bool output =
+      std::any_of(outputs.begin(), outputs.end(), [&](const job::StreamFact& fact) { return fact.name == fetch.name; });
   if (!output && (record->checkpoint.empty() || fetch.name != record->checkpoint)) {
     return refused(record->state == job::JobState::Finished ? "the job has no output " + fetch.name
                                                             : "the job is " + std::string(to_string(record->state)));
@@ -140,7 +151,7 @@ void Node::on_collected(const wire::Peer& peer, const wire::Collected& collected
     return refuse_job(peer, collected.job, "collected", "state", "the job is " + std::string(to_string(record->state)));
   }
   job->want_wiped.insert(peer.id);
-  if (job->record.collected) return;               // said twice: on its way
+  if (job->record.collected) return;  // said twice: on its way
   audit(&peer, "collected", &collected.job, "done");
   job->record.collected = true;
   persist(job->record);
@@ -162,7 +173,7 @@ void Node::on_list(const wire::Peer& peer) {
   for (const auto& [key, job] : jobs_) take_in(job.record);
   for (const auto& [key, record] : wiped_) take_in(record);
   std::sort(records.begin(), records.end(), [](const JobRecord* a, const JobRecord* b) { return a->order > b->order; });
-  constexpr std::size_t kListed = 64;   // of at most about 700 bytes each
+  constexpr std::size_t kListed = 64;  // of at most about 700 bytes each
   records.resize(std::min(records.size(), kListed));
   wire::JobList list;
   for (const JobRecord* record : records) {
@@ -181,7 +192,8 @@ void Node::on_drain(const wire::Peer& peer, const wire::Drain& drain) {
   audit(&peer, drain.on ? "drain" : "undrain", nullptr, "done");
   draining_ = drain.on;
   emit(wire::Persist{{kNodeTable, "drain", draining_ ? "on" : ""}});
-  const auto left = std::count_if(jobs_.begin(), jobs_.end(), [](const auto& item) { return !job::is_terminal(item.second.record.state); });
+  const auto left = std::count_if(jobs_.begin(), jobs_.end(),
+                                  [](const auto& item) { return !job::is_terminal(item.second.record.state); });
   send(peer.id, wire::Drained{draining_, static_cast<std::uint32_t>(left)});
 }
 

@@ -16,7 +16,9 @@ namespace {
 // A prepared statement, finalised at the end of scope.
 class Statement final {
  public:
-  Statement(sqlite3* database, const char* sql) { status_ = sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr); }
+  Statement(sqlite3* database, const char* sql) {
+    status_ = sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr);
+  }
   ~Statement() { sqlite3_finalize(statement_); }
   Statement(const Statement&) = delete;
   Statement& operator=(const Statement&) = delete;
@@ -38,12 +40,15 @@ class Statement final {
 
 }  // namespace
 
-void SqliteJournal::Close::operator()(sqlite3* database) const { sqlite3_close(database); }
+void SqliteJournal::Close::operator()(sqlite3* database) const {
+  sqlite3_close(database);
+}
 
 SqliteJournal::SqliteJournal(const std::filesystem::path& file) : file_(file) {
   // SQLite would create it with the umask's mode; the journal names who asked for what.
   const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor < 0) throw Failure(ErrorCode::Storage, "cannot open the journal " + file.string() + "; is its folder there and yours?");
+  if (descriptor < 0)
+    throw Failure(ErrorCode::Storage, "cannot open the journal " + file.string() + "; is its folder there and yours?");
   ::close(descriptor);
   sqlite3* opened = nullptr;
   const int status = sqlite3_open_v2(file.c_str(), &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
@@ -53,11 +58,14 @@ SqliteJournal::SqliteJournal(const std::filesystem::path& file) : file_(file) {
   execute("PRAGMA journal_mode=WAL");
   execute("PRAGMA synchronous=FULL");
   execute("PRAGMA secure_delete=ON");
-  execute("CREATE TABLE IF NOT EXISTS rows (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID");
-  execute("BEGIN IMMEDIATE; COMMIT");   // takes the exclusive lock now: a second node on this folder must not serve
+  execute(
+      "CREATE TABLE IF NOT EXISTS rows (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, "
+      "key)) WITHOUT ROWID");
+  execute("BEGIN IMMEDIATE; COMMIT");  // takes the exclusive lock now: a second node on this folder must not serve
   Statement check(database_.get(), "PRAGMA quick_check(1)");
   if (!check.ready() || check.step() != SQLITE_ROW || check.text(0) != "ok") {
-    throw Failure(ErrorCode::Storage, "the journal " + file.string() + " is damaged; move it aside, and the jobs in it are lost");
+    throw Failure(ErrorCode::Storage,
+                  "the journal " + file.string() + " is damaged; move it aside, and the jobs in it are lost");
   }
 }
 
@@ -67,7 +75,8 @@ Error SqliteJournal::error(const char* what) const {
   const int code = database_ == nullptr ? SQLITE_NOMEM : sqlite3_errcode(database_.get());
   const std::string why = database_ == nullptr ? "out of memory" : sqlite3_errmsg(database_.get());
   if (code == SQLITE_BUSY || code == SQLITE_LOCKED) {
-    return {ErrorCode::Conflict, "the journal " + file_.string() + " is used by another node; give each its own --home"};
+    return {ErrorCode::Conflict,
+            "the journal " + file_.string() + " is used by another node; give each its own --home"};
   }
   return {ErrorCode::Storage, std::string("cannot ") + what + " the journal " + file_.string() + ": " + why};
 }

@@ -30,8 +30,10 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kQueuedToWorkerMax = 8 * 1024 * 1024;
-constexpr std::uint64_t kStackAndHeapSlack = 256ULL << 20;   // beside a job's memory: program, libraries' data, hash tables
-constexpr std::uint64_t kPerThreadSlack = 16ULL << 20;       // a thread's stack and its share of malloc's arenas
+constexpr std::uint64_t kStackAndHeapSlack = 256ULL
+                                             << 20;     // beside a job's memory: program, libraries' data, hash tables
+constexpr std::uint64_t kPerThreadSlack = 16ULL << 20;  // a thread's stack and its share of malloc's arenas
+constexpr std::uint64_t kFileSlack = 64ULL << 20;       // a forecast of output sizes may be a little short
 constexpr std::chrono::milliseconds kFlushAgain{20};
 
 class Descriptor final {
@@ -55,7 +57,9 @@ class Descriptor final {
   int fd_;
 };
 
-std::string reason() { return std::generic_category().message(errno); }
+std::string reason() {
+  return std::generic_category().message(errno);
+}
 
 struct Pipe {
   Descriptor read, write;
@@ -71,7 +75,9 @@ Pipe make_pipe() {
   return pipe;
 }
 
-void set_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+void set_nonblocking(int fd) {
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
 
 // Field 22 of /proc/PID/stat; nullopt: no such process, or one that has ended and waits for its parent.
 std::optional<std::uint64_t> start_time(pid_t pid) {
@@ -89,12 +95,17 @@ std::optional<std::uint64_t> start_time(pid_t pid) {
   return std::nullopt;
 }
 
-int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+int open_pidfd(pid_t pid) {
+  return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+}
 
-std::vector<std::string> clean_environment(const job::Grant& grant, const fs::path& folder) {
+// Threads are bound only within processors of the job's own: two jobs bound to the same ones would share them and leave
+// others idle.
+std::vector<std::string> clean_environment(const job::Grant& grant, const fs::path& folder, bool own_processors) {
   const std::string cores = std::to_string(std::max(grant.cores, 1U));
-  return {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + folder.string(), "TMPDIR=" + (folder / "tmp").string(),
-          "OMP_NUM_THREADS=" + cores, "OMP_PROC_BIND=true", "OMP_PLACES=cores", "OMP_DYNAMIC=false",
+  return {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + folder.string(),
+          "TMPDIR=" + (folder / "tmp").string(), "OMP_NUM_THREADS=" + cores,
+          own_processors ? "OMP_PROC_BIND=true" : "OMP_PROC_BIND=false", "OMP_PLACES=cores", "OMP_DYNAMIC=false",
           // For workers that link MPI and run as one process: start fast, stay on this machine (docs/operation.md).
           "OMPI_MCA_pml=ob1", "OMPI_MCA_btl=self,vader", "OMPI_MCA_plm=isolated", "OMPI_MCA_oob_tcp_if_include=lo",
           "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"};
@@ -107,8 +118,10 @@ class LineSplitter final {
   void add(std::string_view bytes, Take take) {
     for (std::size_t end = bytes.find('\n'); end != std::string_view::npos; end = bytes.find('\n')) {
       append(bytes.substr(0, end));
-      if (overlong_) ++dropped_;
-      else take(std::string_view(pending_));
+      if (overlong_)
+        ++dropped_;
+      else
+        take(std::string_view(pending_));
       pending_.clear();
       overlong_ = false;
       bytes.remove_prefix(end + 1);
@@ -136,13 +149,13 @@ class LineSplitter final {
 
 struct Launcher::Worker {
   pid_t guard = -1;
-  Descriptor process;                  // pidfd of the guard
-  Descriptor to, from, hold;           // the worker's standard input, its descriptor 3, the guard's descriptor 4
+  Descriptor process;         // pidfd of the guard
+  Descriptor to, from, hold;  // the worker's standard input, its descriptor 3, the guard's descriptor 4
   LineSplitter lines;
-  std::deque<std::string> queue;       // for the worker; the first may be half written
-  std::size_t queued = 0;              // bytes in it
+  std::deque<std::string> queue;  // for the worker; the first may be half written
+  std::size_t queued = 0;         // bytes in it
   bool flush_due = false;
-  bool closing = false;                // its input ends when the queue is empty
+  bool closing = false;  // its input ends when the queue is empty
   std::vector<int> cpus;
   std::vector<std::string> outputs;
   job::Digest build{};
@@ -151,7 +164,7 @@ struct Launcher::Worker {
 
 struct Launcher::Hashing {
   std::thread thread;
-  bool done = false;                   // set on the loop's thread
+  bool done = false;  // set on the loop's thread
 };
 
 std::size_t end_leftover_workers(const std::vector<wire::Row>& rows) {
@@ -174,23 +187,31 @@ Launcher::Launcher(LauncherOptions options, Scratch& scratch, wire::Journal& jou
     : options_(std::move(options)), scratch_(scratch), journal_(journal), hooks_(std::move(hooks)) {
   for (const int cpu : options_.cpus) cpus_[cpu] = false;
   if (::access(options_.guard.c_str(), X_OK) != 0) {
-    throw Failure(ErrorCode::Storage, "cannot run " + options_.guard.string() + ": " + reason() + "; it is installed beside tomogrid");
+    throw Failure(ErrorCode::Storage,
+                  "cannot run " + options_.guard.string() + ": " + reason() + "; it is installed beside tomogrid");
   }
 }
 
 Launcher::~Launcher() {
+  end();
+}
+
+void Launcher::end() {
   *alive_ = false;
   for (auto& [job, worker] : workers_) {
     worker->to.reset();
-    worker->hold.reset();              // the guard ends the worker
+    worker->hold.reset();  // the guard ends the worker
   }
   const auto patience = static_cast<int>(options_.kill_grace.count()) + 2000;
   for (auto& [job, worker] : workers_) {
     pollfd ended{worker->process.get(), POLLIN, 0};
     if (::poll(&ended, 1, patience) <= 0) ::kill(-worker->guard, SIGKILL);
-    while (::waitpid(worker->guard, nullptr, 0) < 0 && errno == EINTR) {}
+    while (::waitpid(worker->guard, nullptr, 0) < 0 && errno == EINTR) {
+    }
   }
+  workers_.clear();
   for (const auto& item : hashing_) item->thread.join();
+  hashing_.clear();
 }
 
 void Launcher::prepare(const wire::PrepareScratch& effect) {
@@ -233,14 +254,14 @@ Result<void> Launcher::launch(const wire::StartWorker& effect, Worker& worker) {
   worker.build = build_of(*program);
   worker.cpus = take_cpus(effect.order.grant.cores);
   job::WorkOrder order = effect.order;
-  prepare_folder(effect, worker.folder, order);
+  prepare_folder(worker.folder, order);
 
   GuardOptions guard;
   guard.cpus = worker.cpus;
   guard.grace_ms = static_cast<int>(options_.kill_grace.count());
   const std::uint64_t memory = order.grant.memory.count();
   if (memory != 0) guard.memory_limit = memory + kStackAndHeapSlack + order.grant.cores * kPerThreadSlack;
-  guard.file_limit = order.grant.scratch.count();
+  guard.file_limit = order.grant.scratch.count() + kFileSlack;
   guard.command = effect.command;
   guard.command.front() = program->string();
 
@@ -252,7 +273,7 @@ Result<void> Launcher::launch(const wire::StartWorker& effect, Worker& worker) {
 
   std::vector<std::string> words = guard_arguments(guard);
   words.insert(words.begin(), options_.guard.string());
-  std::vector<std::string> environment = clean_environment(order.grant, worker.folder);
+  std::vector<std::string> environment = clean_environment(order.grant, worker.folder, !worker.cpus.empty());
   const auto pointers = [](std::vector<std::string>& texts) {
     std::vector<char*> list;
     for (std::string& text : texts) list.push_back(text.data());
@@ -282,7 +303,8 @@ Result<void> Launcher::launch(const wire::StartWorker& effect, Worker& worker) {
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (status != 0) {
-    return Error{ErrorCode::Internal, "cannot start " + options_.guard.string() + ": " + std::generic_category().message(status)};
+    return Error{ErrorCode::Internal,
+                 "cannot start " + options_.guard.string() + ": " + std::generic_category().message(status)};
   }
   worker.process = Descriptor(open_pidfd(worker.guard));
   worker.to = std::move(input.write);
@@ -296,12 +318,14 @@ Result<void> Launcher::launch(const wire::StartWorker& effect, Worker& worker) {
   Result<void> recorded = journal_.commit({encode(WorkerRecord{effect.job, worker.guard, started.value_or(0)})});
   if (recorded && worker.process.get() >= 0 && ::write(worker.hold.get(), "g", 1) == 1) return {};
   worker.hold.reset();
-  while (::waitpid(worker.guard, nullptr, 0) < 0 && errno == EINTR) {}
+  while (::waitpid(worker.guard, nullptr, 0) < 0 && errno == EINTR) {
+  }
   return recorded ? Error{ErrorCode::Internal, "the worker's guard ended at once: " + reason()} : recorded.error();
 }
 
 Result<fs::path> Launcher::find_program(const std::string& name) const {
-  if (name.find('/') != std::string::npos) return Error{ErrorCode::BadInput, "a service's program is a name, not a path: " + name};
+  if (name.find('/') != std::string::npos)
+    return Error{ErrorCode::BadInput, "a service's program is a name, not a path: " + name};
   for (const fs::path& folder : options_.programs) {
     const fs::path path = folder / name;
     if (::access(path.c_str(), X_OK) == 0) return path;
@@ -309,12 +333,13 @@ Result<fs::path> Launcher::find_program(const std::string& name) const {
   return Error{ErrorCode::NotFound, "program " + name + " is neither beside tomogrid nor in PATH"};
 }
 
-void Launcher::prepare_folder(const wire::StartWorker& effect, const fs::path& folder, job::WorkOrder& order) const {
+void Launcher::prepare_folder(const fs::path& folder, job::WorkOrder& order) const {
   std::error_code error;
   std::vector<std::string> keep;
   for (job::StreamFact& input : order.inputs) {
     const fs::path in = folder / "in" / input.name, out = folder / "out" / input.name;
-    if (fs::exists(out, error)) {      // a checkpoint of the attempt before: the same file under both names
+    if (input.length.count() == 0 &&
+        fs::exists(out, error)) {  // a checkpoint of the attempt before: the same file under both names
       fs::remove(in, error);
       fs::create_hard_link(out, in, error);
       keep.push_back(input.name);
@@ -323,12 +348,12 @@ void Launcher::prepare_folder(const wire::StartWorker& effect, const fs::path& f
     if (error) throw Failure(ErrorCode::Storage, "input " + input.name + " is not in scratch");
   }
   for (const auto& file : fs::directory_iterator(folder / "out", error)) {
-    if (std::find(keep.begin(), keep.end(), file.path().filename().string()) == keep.end()) fs::remove_all(file.path(), error);
+    if (std::find(keep.begin(), keep.end(), file.path().filename().string()) == keep.end())
+      fs::remove_all(file.path(), error);
   }
   fs::remove_all(folder / "tmp", error);
   make_private_folder(folder / "tmp");
   write_file(folder / "job.json", bytes_of(job::encode(order)), FileMode::Private).or_throw();
-  (void)effect;
 }
 
 std::vector<int> Launcher::take_cpus(std::uint32_t count) {
@@ -336,7 +361,7 @@ std::vector<int> Launcher::take_cpus(std::uint32_t count) {
   for (auto& [cpu, in_use] : cpus_) {
     if (taken.size() < count && !in_use) taken.push_back(cpu);
   }
-  if (taken.size() < count) return {};   // more promised than there are: the kernel spreads them
+  if (taken.size() < count) return {};  // more promised than there are: the kernel spreads them
   for (const int cpu : taken) cpus_[cpu] = true;
   return taken;
 }
@@ -344,9 +369,11 @@ std::vector<int> Launcher::take_cpus(std::uint32_t count) {
 // Hashed once per file as it is; a program that was installed anew is another one.
 job::Digest Launcher::build_of(const fs::path& program) {
   struct stat status {};
-  if (::stat(program.c_str(), &status) != 0) throw Failure(ErrorCode::NotFound, "cannot examine " + program.string() + ": " + reason());
-  const std::string identity = std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino) + ":" + std::to_string(status.st_size) +
-                               ":" + std::to_string(status.st_mtim.tv_sec) + ":" + std::to_string(status.st_mtim.tv_nsec);
+  if (::stat(program.c_str(), &status) != 0)
+    throw Failure(ErrorCode::NotFound, "cannot examine " + program.string() + ": " + reason());
+  const std::string identity = std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino) + ":" +
+                               std::to_string(status.st_size) + ":" + std::to_string(status.st_mtim.tv_sec) + ":" +
+                               std::to_string(status.st_mtim.tv_nsec);
   Build& build = builds_[program.string()];
   if (build.identity != identity) {
     build = {identity, certs::sha256(read_file(program, gibibytes(1)).or_throw())};
@@ -378,17 +405,21 @@ void Launcher::flush(const wire::JobKey& job) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
       worker.flush_due = true;
-      hooks_.after(kFlushAgain, [this, job, alive = alive_] { if (*alive) flush(job); });
+      hooks_.after(kFlushAgain, [this, job, alive = alive_] {
+        if (*alive) flush(job);
+      });
       return;
     }
-    if (n < 0) {                       // it does not want to hear more; its end will be seen
+    if (n < 0) {  // it does not want to hear more; its end will be seen
       worker.queue.clear();
       worker.queued = 0;
       break;
     }
     worker.queued -= static_cast<std::size_t>(n);
-    if (static_cast<std::size_t>(n) == line.size()) worker.queue.pop_front();
-    else line.erase(0, static_cast<std::size_t>(n));
+    if (static_cast<std::size_t>(n) == line.size())
+      worker.queue.pop_front();
+    else
+      line.erase(0, static_cast<std::size_t>(n));
   }
   if (worker.closing && worker.queue.empty()) worker.to.reset();
 }
@@ -423,7 +454,8 @@ void Launcher::read_lines(const wire::JobKey& job) {
   Worker& worker = *found->second;
   char buffer[64 * 1024];
   ssize_t n = -1;
-  while ((n = ::read(worker.from.get(), buffer, sizeof buffer)) < 0 && errno == EINTR) {}
+  while ((n = ::read(worker.from.get(), buffer, sizeof buffer)) < 0 && errno == EINTR) {
+  }
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) {
     hooks_.unwatch(worker.from.get());
@@ -432,8 +464,10 @@ void Launcher::read_lines(const wire::JobKey& job) {
   }
   std::vector<job::FromWorker> lines;
   worker.lines.add({buffer, static_cast<std::size_t>(n)}, [&](std::string_view text) {
-    if (auto line = job::parse_from_worker(text)) lines.push_back(*std::move(line));
-    else worker.lines.malformed();
+    if (auto line = job::parse_from_worker(text))
+      lines.push_back(*std::move(line));
+    else
+      worker.lines.malformed();
   });
   for (job::FromWorker& line : lines) hooks_.feed(wire::WorkerSaid{job, std::move(line)});
 }
@@ -487,8 +521,10 @@ void Launcher::exited(const wire::JobKey& job, int status, std::vector<std::stri
     wire::WorkerExited event{job, status, {}, build};
     for (const std::string& name : outputs) {
       if (status != 0) break;
-      if (auto hash = certs::hash_file(folder / name, options_.hash_threads)) event.outputs.push_back({name, hash->length, hash->root});
+      if (auto hash = certs::hash_file(folder / name, options_.hash_threads))
+        event.outputs.push_back({name, hash->length, hash->root});
     }
+    if (!*alive) return;
     hooks_.post([this, self, event = std::move(event), alive] {
       if (!*alive) return;
       self->done = true;

@@ -1,14 +1,17 @@
-// Workers as child processes of this machine, each under its guard (guard.h), spoken to by JSON lines (job/worker_protocol.h).
+// Workers as child processes of this machine, each under its guard (guard.h), spoken to by JSON lines
+// (job/worker_protocol.h).
 //
 // Thread: everything on the loop's thread, except the hashing of outputs, which a thread of its own does and posts.
-// A worker gets: its job's folder as working directory, `job.json`, a clean environment with OMP_NUM_THREADS = granted cores,
-// a set of processors of its own when there are enough (so that bound threads of several jobs do not share a core), limits,
-// and no descriptor but 0 to 3. Its standard output and error go to a file of at most 1 MiB in its folder, wiped with it.
+// A worker gets: its job's folder as working directory, `job.json`, a clean environment with OMP_NUM_THREADS = granted
+// cores, a set of processors of its own when there are enough (so that bound threads of several jobs do not share a
+// core), limits, and no descriptor but 0 to 3. Its standard output and error go to worker.log in its folder, wiped with
+// it.
 //
-// Lines to a worker that does not read wait here, up to 8 MiB; then it is stopped. Lines from a worker are at most 64 KiB;
-// a longer or malformed one is dropped and counted.
+// Lines to a worker that does not read wait here, up to 8 MiB; then it is stopped. Lines from a worker are at most 64
+// KiB; a longer or malformed one is dropped and counted.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -29,28 +32,28 @@ struct LoopHooks {
   std::function<void(int descriptor, std::function<void()> ready)> watch;
   std::function<void(int descriptor)> unwatch;
   std::function<void(std::chrono::milliseconds delay, std::function<void()> due)> after;
-  std::function<void(std::function<void()> work)> post;      // any thread
+  std::function<void(std::function<void()> work)> post;  // any thread
   std::function<void(const wire::Event& event)> feed;
 };
 
 struct LauncherOptions {
-  std::filesystem::path guard;                     // tomogrid-guard
-  std::vector<std::filesystem::path> programs;     // where a service's program is looked for, in order
-  std::vector<int> cpus;                           // processors that workers may be bound to
-  std::chrono::milliseconds grace{3000};           // from end of input to SIGTERM
-  std::chrono::milliseconds kill_grace{1000};      // from SIGTERM to SIGKILL
+  std::filesystem::path guard;                  // tomogrid-guard
+  std::vector<std::filesystem::path> programs;  // where a service's program is looked for, in order
+  std::vector<int> cpus;                        // processors that workers may be bound to
+  std::chrono::milliseconds grace{3000};        // from end of input to SIGTERM
+  std::chrono::milliseconds kill_grace{1000};   // from SIGTERM to SIGKILL
   unsigned hash_threads = 2;
 };
 
-// Ends process groups that a node which died left behind, as its journal names them; returns how many were alive. Waits up to
-// 2 s for their guards to do it first.
+// Ends process groups that a node which died left behind, as its journal names them; returns how many were alive. Waits
+// up to 2 s for their guards to do it first.
 std::size_t end_leftover_workers(const std::vector<wire::Row>& rows);
 
 class Launcher final : public wire::Workers {
  public:
   // `scratch` and `journal` outlive the launcher, and hooks are called until its end.
   Launcher(LauncherOptions options, Scratch& scratch, wire::Journal& journal, LoopHooks hooks);
-  ~Launcher() override;   // kills what still runs, and waits for it
+  ~Launcher() override;  // end()
   Launcher(const Launcher&) = delete;
   Launcher& operator=(const Launcher&) = delete;
 
@@ -60,6 +63,9 @@ class Launcher final : public wire::Workers {
   void stop(const wire::StopWorker& effect) override;
   void wipe(const wire::Wipe& effect) override;
 
+  // Kills what still runs, waits for it, and calls no hook any more: before the loop that the hooks speak of is gone.
+  void end();
+
   // Processes of the guards: the roots of all that workers run.
   std::vector<int> process_groups() const;
 
@@ -68,7 +74,7 @@ class Launcher final : public wire::Workers {
   struct Hashing;
   Result<void> launch(const wire::StartWorker& effect, Worker& worker);
   Result<std::filesystem::path> find_program(const std::string& name) const;
-  void prepare_folder(const wire::StartWorker& effect, const std::filesystem::path& folder, job::WorkOrder& order) const;
+  void prepare_folder(const std::filesystem::path& folder, job::WorkOrder& order) const;
   std::vector<int> take_cpus(std::uint32_t count);
   job::Digest build_of(const std::filesystem::path& program);
   void read_lines(const wire::JobKey& job);
@@ -83,11 +89,15 @@ class Launcher final : public wire::Workers {
   wire::Journal& journal_;
   LoopHooks hooks_;
   std::map<wire::JobKey, std::unique_ptr<Worker>> workers_;
-  std::map<int, bool> cpus_;                       // processor -> taken
-  struct Build { std::string identity; job::Digest digest{}; };
-  std::map<std::string, Build> builds_;            // program -> hash of its file as it was
+  std::map<int, bool> cpus_;  // processor -> taken
+  struct Build {
+    std::string identity;
+    job::Digest digest{};
+  };
+  std::map<std::string, Build> builds_;  // program -> hash of its file as it was
   std::vector<std::unique_ptr<Hashing>> hashing_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);   // false: callbacks that come late do nothing
+  std::shared_ptr<std::atomic<bool>> alive_ =
+      std::make_shared<std::atomic<bool>>(true);  // false: callbacks that come late do nothing
 };
 
 }  // namespace tomogrid::node

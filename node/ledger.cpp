@@ -6,10 +6,14 @@ namespace tomogrid::node {
 
 namespace {
 
-std::uint64_t less(std::uint64_t have, std::uint64_t taken) { return have > taken ? have - taken : 0; }
+std::uint64_t less(std::uint64_t have, std::uint64_t taken) {
+  return have > taken ? have - taken : 0;
+}
 
 // Sums of attacker-chosen sizes must not wrap.
-std::uint64_t sum(std::uint64_t a, std::uint64_t b) { return a + b < a ? UINT64_MAX : a + b; }
+std::uint64_t sum(std::uint64_t a, std::uint64_t b) {
+  return a + b < a ? UINT64_MAX : a + b;
+}
 
 std::uint32_t granted_cores(const job::Needs& needs, std::uint32_t free, std::uint32_t cap) {
   std::uint32_t cores = needs.cores_max == 0 ? free : std::min(needs.cores_max, free);
@@ -34,7 +38,9 @@ wire::Capacity Ledger::left_without(const std::optional<Holder>& holder) const {
   return left;
 }
 
-wire::Capacity Ledger::free() const { return left_without(std::nullopt); }
+wire::Capacity Ledger::free() const {
+  return left_without(std::nullopt);
+}
 
 std::optional<job::Grant> Ledger::fit(const job::Needs& needs, std::uint32_t cores_cap,
                                       const std::optional<Holder>& instead_of) const {

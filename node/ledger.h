@@ -1,8 +1,8 @@
 // What this node has promised, against what it has: cores, memory and scratch held by reservations and by jobs. Pure.
 //
-// Scratch is memory (a memory-backed folder), so a hold must fit twice: its scratch into the scratch that is left, and its
-// memory plus its scratch into the memory that is left. Capacity may shrink under what is held already (outside load); then
-// nothing new is granted until enough is given back.
+// Scratch is memory (a memory-backed folder), so a hold must fit twice: its scratch into the scratch that is left, and
+// its memory plus its scratch into the memory that is left. Capacity may shrink under what is held already (outside
+// load); then nothing new is granted until enough is given back.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ class Ledger final {
 
   // What is left to promise; never below zero.
   wire::Capacity free() const;
-  // What of `needs` could be granted now: as many cores as asked and free, at most `cores_cap` (0: no cap). nullopt: it does
-  // not fit. `instead_of`: counted as given back (a job that trades its scratch for a full grant).
+  // What of `needs` could be granted now: as many cores as asked and free, at most `cores_cap` (0: no cap). nullopt: it
+  // does not fit. `instead_of`: counted as given back (a job that trades its scratch for a full grant).
   std::optional<job::Grant> fit(const job::Needs& needs, std::uint32_t cores_cap,
                                 const std::optional<Holder>& instead_of = std::nullopt) const;
   // True when exactly this fits now.

@@ -19,12 +19,15 @@ Overloaded(F...) -> Overloaded<F...>;
 
 Node::Node(const certs::Identity& identity, std::vector<job::ServiceDescriptor> services, NodeOptions options)
     : identity_(identity), services_(std::move(services)), options_(std::move(options)) {
-  announcer_ = std::make_unique<registry::Announcer>(identity_, registry::AnnouncerOptions{.registries = options_.registries});
+  announcer_ =
+      std::make_unique<registry::Announcer>(identity_, registry::AnnouncerOptions{.registries = options_.registries});
 }
 
 Node::~Node() = default;
 
-void Node::set_routes(std::vector<wire::Route> routes) { routes_ = std::move(routes); }
+void Node::set_routes(std::vector<wire::Route> routes) {
+  routes_ = std::move(routes);
+}
 
 wire::Effects Node::handle(const wire::Now& now, const wire::Event& event) {
   if (failed_) return {};
@@ -85,7 +88,7 @@ void Node::run_pass() {
   retry_waiting_opens();
   for (auto it = jobs_.begin(); it != jobs_.end();) {
     Job& job = it->second;
-    ++it;   // `job` may be moved to wiped_
+    ++it;  // `job` may be moved to wiped_
     const bool incomplete = !job::is_terminal(job.record.state) && !job.record.input_complete();
     if (job.wipe_asked) {
       if (advancing_) record_wiped(job);
@@ -97,8 +100,15 @@ void Node::run_pass() {
     } else if (incomplete && job.granted && job.stopping == Stopping::No &&
                job.last_input + options_.input_stall <= now_.instant) {
       report("job.stalled", {{"job", job::short_text(job.record.key.job)}});
-      if (job.worker) stop_worker(job, Stopping::Stalled);
-      else give_back_cores(job);
+      job.stalled = true;
+      if (job.worker)
+        stop_worker(job, Stopping::Stalled);
+      else
+        give_back_cores(job);
+    }
+    if (job.worker && job.stopping == Stopping::No && job.checkpoint_due <= now_.instant) {
+      job.checkpoint_due = now_.instant + options_.checkpoint_interval;
+      emit(wire::TellWorker{job.record.key, job::CheckpointNow{}});
     }
     if (job.push_due && job.pushed + options_.push_interval <= now_.instant) push_status(job);
     if (job.expires_at && *job.expires_at <= now_.instant) {
@@ -118,6 +128,7 @@ std::optional<Instant> Node::next_deadline() const {
   for (const WaitingOpen& waiting : waiting_opens_) at(waiting.until);
   for (const auto& [key, job] : jobs_) {
     if (job.wipe_asked) at(now_.instant);
+    if (job.worker && job.stopping == Stopping::No) at(job.checkpoint_due);
     if (job.push_due) at(job.pushed + options_.push_interval);
     if (job.expires_at && !job.wipe_asked) at(*job.expires_at);
     if (job::is_terminal(job.record.state) || job.record.input_complete()) continue;
@@ -130,20 +141,16 @@ std::optional<Instant> Node::next_deadline() const {
 void Node::on_message(const wire::Received& event) {
   const wire::Peer& from = event.peer;
   if (!peers_.contains(from.id)) return;
-  std::visit(Overloaded{
-                 [&](const wire::Open& m) { on_open(from, m, true); },
-                 [&](const wire::Reserve& m) { on_reserve(from, m); },
-                 [&](const wire::Release& m) { on_release(from, m); },
-                 [&](const wire::Attach& m) { on_attach(from, m); },
-                 [&](const wire::CancelJob& m) { on_cancel(from, m); },
-                 [&](const wire::Fetch& m) { on_fetch(from, m); },
-                 [&](const wire::Collected& m) { on_collected(from, m); },
-                 [&](const wire::ListJobs&) { on_list(from); },
-                 [&](const wire::Drain& m) { on_drain(from, m); },
-                 [&](const wire::StreamOffer& m) { on_offer(from, m); },
-                 [&](const auto&) {},   // the announcer's, or nothing that a node answers
-             },
-             event.message);
+  std::visit(
+      Overloaded{
+          [&](const wire::Open& m) { on_open(from, m, true); }, [&](const wire::Reserve& m) { on_reserve(from, m); },
+          [&](const wire::Release& m) { on_release(from, m); }, [&](const wire::Attach& m) { on_attach(from, m); },
+          [&](const wire::CancelJob& m) { on_cancel(from, m); }, [&](const wire::Fetch& m) { on_fetch(from, m); },
+          [&](const wire::Collected& m) { on_collected(from, m); }, [&](const wire::ListJobs&) { on_list(from); },
+          [&](const wire::Drain& m) { on_drain(from, m); }, [&](const wire::StreamOffer& m) { on_offer(from, m); },
+          [&](const auto&) {},  // the announcer's, or nothing that a node answers
+      },
+      event.message);
 }
 
 wire::Advert Node::advert(const wire::Now& now) const {
@@ -162,15 +169,17 @@ wire::Advert Node::advert(const wire::Now& now) const {
   advert.rate_per_core = options_.rate_per_core;
   advert.memory_free = free.memory_free;
   advert.scratch_free = free.scratch_free;
-  advert.memory_total = ledger_.capacity().memory_free;   // own work not counted: what an idle node could give
+  advert.memory_total = ledger_.capacity().memory_free;  // own work not counted: what an idle node could give
   advert.scratch_total = ledger_.capacity().scratch_free;
   advert.draining = draining_;
   for (const auto& [at, ticket] : recent_tickets_) {
     if (at + std::chrono::seconds(60) > now.instant) advert.recent_tickets.push_back(ticket);
   }
   for (const auto& [key, job] : jobs_) {
-    if (job.worker) ++advert.jobs_running;
-    else if (job.record.state == job::JobState::Queued) ++advert.jobs_queued;
+    if (job.worker)
+      ++advert.jobs_running;
+    else if (job.record.state == job::JobState::Queued)
+      ++advert.jobs_queued;
   }
   advert.software = options_.software;
   return advert;
@@ -194,7 +203,9 @@ wire::Effects Node::withdraw(const wire::Now& now) {
   return take();
 }
 
-void Node::persist(const JobRecord& record) { emit(wire::Persist{encode(record)}); }
+void Node::persist(const JobRecord& record) {
+  emit(wire::Persist{encode(record)});
+}
 
 void Node::audit(const wire::Peer* peer, std::string_view verb, const job::JobId* job, const std::string& outcome) {
   wire::Report record{true, std::string(verb), {{"outcome", outcome}}};

@@ -49,9 +49,8 @@ job::ServiceName service_of(const json& value) {
 }
 
 json needs_json(const job::Needs& needs) {
-  return {{"cores_min", needs.cores_min},        {"cores_max", needs.cores_max},
-          {"memory", needs.memory.count()},      {"scratch", needs.scratch.count()},
-          {"work", needs.work.count()},          {"labels", needs.labels}};
+  return {{"cores_min", needs.cores_min},     {"cores_max", needs.cores_max}, {"memory", needs.memory.count()},
+          {"scratch", needs.scratch.count()}, {"work", needs.work.count()},   {"labels", needs.labels}};
 }
 
 job::Needs needs_of(const json& value) {
@@ -82,7 +81,9 @@ bool JobRecord::input_complete() const {
   return std::all_of(inputs.begin(), inputs.end(), [](const InputRecord& input) { return input.complete; });
 }
 
-std::string row_key(const wire::JobKey& key) { return certs::to_string(key.client) + "/" + job::to_string(key.job); }
+std::string row_key(const wire::JobKey& key) {
+  return certs::to_string(key.client) + "/" + job::to_string(key.job);
+}
 
 std::optional<wire::JobKey> parse_row_key(std::string_view text) {
   const std::size_t slash = text.find('/');
@@ -152,7 +153,8 @@ Result<JobRecord> parse_job_record(const wire::Row& row) {
     record.expires = {body.at("expires").get<std::int64_t>()};
     record.collected = body.at("collected").get<bool>();
     record.wiped = body.at("wiped").get<bool>();
-    for (const json& item : body.at("inputs")) record.inputs.push_back({fact_of(item), item.at("complete").get<bool>()});
+    for (const json& item : body.at("inputs"))
+      record.inputs.push_back({fact_of(item), item.at("complete").get<bool>()});
     for (const json& item : body.at("outputs")) record.outputs.push_back(fact_of(item));
     if (body.contains("ticket")) {
       record.managed = true;
@@ -167,7 +169,8 @@ Result<JobRecord> parse_job_record(const wire::Row& row) {
       const json& receipt = body["receipt"];
       const auto signed_body = from_hex(receipt.at("body").get<std::string>());
       if (!signed_body) throw Malformed{"receipt is not hexadecimal"};
-      record.receipt = certs::Signed{std::string(certs::kinds::receipt), *signed_body, fixed_bytes<64>(receipt.at("signature"))};
+      record.receipt =
+          certs::Signed{std::string(certs::kinds::receipt), *signed_body, fixed_bytes<64>(receipt.at("signature"))};
     }
     return record;
   });

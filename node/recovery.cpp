@@ -13,12 +13,16 @@ void Node::on_recovered(const wire::Recovered& recovered) {
       draining_ = row.body == "on";
     } else if (row.table == kJobTable) {
       auto record = parse_job_record(row);
-      if (record) records.push_back(*std::move(record));
-      else report("journal.damaged", {{"reason", record.error().message}});
+      if (record)
+        records.push_back(*std::move(record));
+      else
+        report("journal.damaged", {{"reason", record.error().message}});
     } else if (row.table == kScratchTable) {
       auto fact = parse_scratch_fact(row);
-      if (fact) scratch[fact->key] = *std::move(fact);
-      else report("journal.damaged", {{"reason", fact.error().message}});
+      if (fact)
+        scratch[fact->key] = *std::move(fact);
+      else
+        report("journal.damaged", {{"reason", fact.error().message}});
     }
   }
   std::sort(records.begin(), records.end(), [](const JobRecord& a, const JobRecord& b) { return a.order < b.order; });
@@ -50,7 +54,8 @@ void Node::recover(JobRecord record, const ScratchFact* scratch) {
   ledger_.hold(job.record.key, {0, Bytes(), job.record.needs.scratch});
   const job::JobFailure lost{"lost", "this node restarted and its scratch is gone", job::Retry::Elsewhere};
 
-  if (job.record.collected || job.record.state == job::JobState::Failed || job.record.state == job::JobState::Cancelled) {
+  if (job.record.collected || job.record.state == job::JobState::Failed ||
+      job.record.state == job::JobState::Cancelled) {
     return ask_wipe(job);
   }
   if (job.record.state == job::JobState::Finished) {
@@ -67,14 +72,17 @@ void Node::recover(JobRecord record, const ScratchFact* scratch) {
     const auto held = std::find_if(scratch->inputs.begin(), scratch->inputs.end(),
                                    [&](const ScratchFact::Input& item) { return item.name == input.fact.name; });
     if (held == scratch->inputs.end() || held->length != input.fact.length.count()) return fail(job, lost);
-    if (input.complete && held->root != input.fact.root) return fail(job, lost);   // altered or cut since it was received
+    if (input.complete && held->root != input.fact.root)
+      return fail(job, lost);  // altered or cut since it was received
     for (const auto& [begin, end] : held->stored) job.inputs[input.fact.name].available.add(begin, end);
   }
   const auto& files = scratch->outputs;
-  const bool checkpoint = std::any_of(files.begin(), files.end(), [&](const job::StreamFact& fact) { return fact.name == job.record.checkpoint; });
+  const bool checkpoint = std::any_of(files.begin(), files.end(),
+                                      [&](const job::StreamFact& fact) { return fact.name == job.record.checkpoint; });
   if (!checkpoint) job.record.checkpoint.clear();
   job.record.state = job::JobState::Queued;
-  report("job.recovered", {{"job", job::short_text(job.record.key.job)}, {"input", job.record.input_complete() ? "complete" : "incomplete"}});
+  report("job.recovered", {{"job", job::short_text(job.record.key.job)},
+                           {"input", job.record.input_complete() ? "complete" : "incomplete"}});
 }
 
 }  // namespace tomogrid::node

@@ -36,21 +36,25 @@ void Node::on_offer(const wire::Peer& peer, const wire::StreamOffer& offer) {
     audit(&peer, "send-input", &offer.key.job, std::string("refused: ") + code);
     send(peer.id, wire::StreamAbort{offer.number, false, code, reason});
   };
-  if (const auto allowed = certs::require(peer.roles, certs::Verb::OpenJob); !allowed) return abort("unknown", allowed.error().message);
+  if (const auto allowed = certs::require(peer.roles, certs::Verb::OpenJob); !allowed)
+    return abort("unknown", allowed.error().message);
   Job* job = find_job({peer.member, offer.key.job});
   if (job == nullptr) return abort("unknown", "you have no job " + job::short_text(offer.key.job) + " here");
-  if (job::is_terminal(job->record.state)) return abort("cancelled", "the job is " + std::string(to_string(job->record.state)));
+  if (job::is_terminal(job->record.state))
+    return abort("cancelled", "the job is " + std::string(to_string(job->record.state)));
   InputRecord* record = find_input(job->record, offer.key.name);
   if (record == nullptr || offer.key.generation != 0) return abort("unknown", "the job has no input " + offer.key.name);
   if (record->fact.length.count() != offer.length) {
-    return abort("length", "input " + offer.key.name + " was declared with " + std::to_string(record->fact.length.count()) +
-                               " bytes, " + std::to_string(offer.length) + " offered");
+    return abort("length", "input " + offer.key.name + " was declared with " +
+                               std::to_string(record->fact.length.count()) + " bytes, " + std::to_string(offer.length) +
+                               " offered");
   }
   Input& input = job->inputs[offer.key.name];
   if (input.receiving != 0 && input.receiving != peer.id) {
-    emit(wire::StopStream{input.receiving, offer.key, "superseded"});   // the newer session knows what is current
+    emit(wire::StopStream{input.receiving, offer.key, "superseded"});  // the newer session knows what is current
   }
   input.receiving = peer.id;
+  job->stalled = false;
   emit(wire::ReceiveStream{peer.id, offer.number, offer.key, job->record.key, offer.length});
 }
 
@@ -62,6 +66,7 @@ void Node::on_range(const wire::RangeStored& event) {
   if (input == job->inputs.end()) return;
   input->second.available.add(event.offset, event.offset + event.length);
   job->last_input = now_.instant;
+  job->stalled = false;
   if (job->worker && job->stopping == Stopping::No) {
     emit(wire::TellWorker{job->record.key, job::InputAvailable{event.key.name, event.offset, event.length}});
   }
@@ -77,7 +82,7 @@ void Node::on_input(const wire::StreamReceived& event) {
   input.receiving = 0;
   input.available.add(0, event.length);
   job->last_input = now_.instant;
-  if (record->complete) return;   // sent once more after a cut; the sink takes no other content
+  if (record->complete) return;  // sent once more after a cut; the sink takes no other content
   record->fact.root = event.root;
   record->complete = true;
   persist(job->record);
@@ -95,8 +100,10 @@ void Node::on_stream_end(wire::PeerId peer_id, const wire::StreamKey& key, const
     const wire::JobKey owner = flight->second.job;
     sending_.erase(flight);
     Job* job = find_job(owner);
-    const auto latest = job == nullptr ? std::map<std::string, std::uint32_t>::iterator{} : job->previews.find(key.name);
-    if (job != nullptr && latest != job->previews.end() && latest->second > key.generation && peers_.contains(peer_id)) {
+    const auto latest =
+        job == nullptr ? std::map<std::string, std::uint32_t>::iterator{} : job->previews.find(key.name);
+    if (job != nullptr && latest != job->previews.end() && latest->second > key.generation &&
+        peers_.contains(peer_id)) {
       offer_preview(*job, key.name, peer_id);
     }
     return;
@@ -127,7 +134,7 @@ void Node::start_if_ready(Job& job) {
   start.job = job.record.key;
   start.order.job = job.record.key.job;
   start.order.service = job.record.service;
-  start.order.parameters = job::parse_parameters(job.record.parameters).or_throw();   // our own text
+  start.order.parameters = job::parse_parameters(job.record.parameters).or_throw();  // our own text
   start.order.grant = job.record.grant;
   for (const InputRecord& input : job.record.inputs) start.order.inputs.push_back(input.fact);
   // A checkpoint of a worker that died is one more input; the launcher moves it into in/ and fills in its length.
@@ -139,10 +146,12 @@ void Node::start_if_ready(Job& job) {
   job.stopping = Stopping::No;
   job.worker_failure.reset();
   job.progress = {};
+  job.checkpoint_due = now_.instant + options_.checkpoint_interval;
   persist(job.record);
   emit(std::move(start));
   tell_inputs(job);
-  report("job.started", {{"job", job::short_text(job.record.key.job)}, {"service", to_string(job.record.service)},
+  report("job.started", {{"job", job::short_text(job.record.key.job)},
+                         {"service", to_string(job.record.service)},
                          {"cores", std::to_string(job.record.grant.cores)}});
   push_status(job);
 }
@@ -157,6 +166,7 @@ void Node::tell_inputs(const Job& job) {
     }
     if (record.complete) emit(wire::TellWorker{job.record.key, job::InputComplete{name}});
   }
+  if (!job.record.checkpoint.empty()) emit(wire::TellWorker{job.record.key, job::InputComplete{job.record.checkpoint}});
 }
 
 void Node::on_worker_line(const wire::WorkerSaid& event) {
@@ -171,7 +181,8 @@ void Node::on_worker_line(const wire::WorkerSaid& event) {
     ++job->previews[preview->name];
     for (const wire::PeerId watcher : job->watchers) offer_preview(*job, preview->name, watcher);
   } else if (const auto* checkpoint = std::get_if<job::CheckpointReady>(&event.line)) {
-    if (job->record.checkpoint == checkpoint->name) return;
+    // A checkpoint that the client sent stays what it is: an input that the receipt binds.
+    if (job->record.checkpoint == checkpoint->name || job->inputs.contains(checkpoint->name)) return;
     job->record.checkpoint = checkpoint->name;
     persist(job->record);
   } else if (const auto* notice = std::get_if<job::Notice>(&event.line)) {
@@ -191,7 +202,7 @@ void Node::on_worker_exit(const wire::WorkerExited& event) {
   if (job == nullptr || !job->worker) return;
   job->worker = false;
   const Stopping why = std::exchange(job->stopping, Stopping::No);
-  if (job::is_terminal(job->record.state)) {       // cancelled or failed while it ran
+  if (job::is_terminal(job->record.state)) {  // cancelled or failed while it ran
     give_back_cores(*job);
     if (!job->wipe_asked) ask_wipe(*job);
     return;
@@ -205,18 +216,22 @@ void Node::on_worker_exit(const wire::WorkerExited& event) {
   if (event.status == 0 && !job->worker_failure) return finish(*job, event);
   if (job->worker_failure && job->worker_failure->retry != job::Retry::Here) return fail(*job, *job->worker_failure);
   job::JobFailure failure{"worker-died", "", job::Retry::Elsewhere};
-  if (job->worker_failure) failure = {job->worker_failure->code, job->worker_failure->message, job::Retry::Elsewhere};
-  else if (event.status < 0) failure.message = "the worker was ended by signal " + std::to_string(-event.status);
-  else failure.message = "the worker ended with status " + std::to_string(event.status) + " and no word";
+  if (job->worker_failure)
+    failure = {job->worker_failure->code, job->worker_failure->message, job::Retry::Elsewhere};
+  else if (event.status < 0)
+    failure.message = "the worker was ended by signal " + std::to_string(-event.status);
+  else
+    failure.message = "the worker ended with status " + std::to_string(event.status) + " and no word";
   worker_died(*job, std::move(failure));
 }
 
 void Node::worker_died(Job& job, job::JobFailure failure) {
   ++job.record.deaths;
-  report("job.worker-died", {{"job", job::short_text(job.record.key.job)}, {"deaths", std::to_string(job.record.deaths)},
+  report("job.worker-died", {{"job", job::short_text(job.record.key.job)},
+                             {"deaths", std::to_string(job.record.deaths)},
                              {"code", failure.code}});
   if (job.record.deaths >= options_.worker_deaths_max) return fail(job, std::move(failure));
-  job.record.state = job::JobState::Queued;        // it keeps its cores
+  job.record.state = job::JobState::Queued;  // it keeps its cores
   start_if_ready(job);
 }
 
@@ -229,10 +244,12 @@ void Node::finish(Job& job, const wire::WorkerExited& event) {
                                    [&](const wire::OutputFact& item) { return item.name == declared.name; });
     if (fact == event.outputs.end()) {
       if (!declared.required) continue;
-      return worker_died(job, {"output-missing", "the worker ended without output " + declared.name, job::Retry::Elsewhere});
+      return worker_died(job,
+                         {"output-missing", "the worker ended without output " + declared.name, job::Retry::Elsewhere});
     }
     if (fact->length > declared.limit.count()) {
-      return fail(job, {"output-too-long", "output " + declared.name + " has " + human_bytes(fact->length), job::Retry::Never});
+      return fail(
+          job, {"output-too-long", "output " + declared.name + " has " + human_bytes(fact->length), job::Retry::Never});
     }
     outputs.push_back({fact->name, Bytes(fact->length), fact->root});
   }
@@ -281,7 +298,8 @@ void Node::end(Job& job, job::JobState state) {
     job.expires_at = now_.instant + options_.retention;
   }
   for (auto& [name, input] : job.inputs) {
-    if (input.receiving != 0) emit(wire::StopStream{std::exchange(input.receiving, 0), {job.record.key.job, name, 0}, "cancelled"});
+    if (input.receiving != 0)
+      emit(wire::StopStream{std::exchange(input.receiving, 0), {job.record.key.job, name, 0}, "cancelled"});
   }
   audit(nullptr, "job-ended", &job.record.key.job,
         std::string(to_string(state)) + (job.record.failure ? ": " + job.record.failure->code : ""));
@@ -295,15 +313,16 @@ void Node::end(Job& job, job::JobState state) {
   push_status(job);
 }
 
-// First half: the files go with this pass. That they are gone is recorded by a later one, which begins with advance(): a performer
-// may join the rows of several events into one transaction before any of their effects.
+// First half: the files go with this pass. That they are gone is recorded by a later one, which begins with advance():
+// a performer may join the rows of several events into one transaction before any of their effects.
 void Node::ask_wipe(Job& job) {
   for (auto it = sending_.begin(); it != sending_.end();) {
     if (it->second.job != job.record.key) {
       ++it;
       continue;
     }
-    emit(wire::StopStream{it->first.first, output_key(it->first.second.job, it->first.second.name, it->second.generation), "cancelled"});
+    emit(wire::StopStream{it->first.first,
+                          output_key(it->first.second.job, it->first.second.name, it->second.generation), "cancelled"});
     it = sending_.erase(it);
   }
   emit(wire::Wipe{job.record.key});
@@ -334,14 +353,16 @@ void Node::remember(JobRecord record) {
   }
 }
 
-// One at a time per session and name: when it has been sent (or not), the latest follows, and those between are never sent.
+// One at a time per session and name: when it has been sent (or not), the latest follows, and those between are never
+// sent.
 void Node::offer_preview(Job& job, const std::string& name, wire::PeerId to) {
   const auto latest = job.previews.find(name);
   if (latest != job.previews.end()) send_stream(to, job, name, latest->second);
 }
 
 void Node::send_stream(wire::PeerId to, const Job& job, const std::string& name, std::uint32_t generation) {
-  const auto [flight, fresh] = sending_.try_emplace({to, output_key(job.record.key.job, name, 0)}, Sending{job.record.key, generation});
+  const auto [flight, fresh] =
+      sending_.try_emplace({to, output_key(job.record.key.job, name, 0)}, Sending{job.record.key, generation});
   if (!fresh) return;
   emit(wire::SendStream{to, output_key(job.record.key.job, name, generation), job.record.key});
 }

@@ -23,13 +23,16 @@ namespace fs = std::filesystem;
 namespace {
 
 Error storage_error(const char* what, const fs::path& path) {
-  return {ErrorCode::Storage, std::string("cannot ") + what + " " + path.string() + ": " + std::generic_category().message(errno)};
+  return {ErrorCode::Storage,
+          std::string("cannot ") + what + " " + path.string() + ": " + std::generic_category().message(errno)};
 }
 
 class Descriptor final {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { if (fd_ >= 0) ::close(fd_); }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
@@ -65,8 +68,8 @@ Result<void> read_all(int fd, std::span<std::uint8_t> into, std::uint64_t offset
 std::uint64_t occupied(const fs::path& folder) {
   std::uint64_t total = 0;
   std::error_code error;
-  for (fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end; !error && it != end;
-       it.increment(error)) {
+  for (fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end;
+       !error && it != end; it.increment(error)) {
     struct stat status {};
     if (::lstat(it->path().c_str(), &status) == 0) total += static_cast<std::uint64_t>(status.st_blocks) * 512;
   }
@@ -76,7 +79,7 @@ std::uint64_t occupied(const fs::path& folder) {
 bool machine_has_swap() {
   std::ifstream swaps("/proc/swaps");
   std::string line;
-  std::getline(swaps, line);   // heading
+  std::getline(swaps, line);  // heading
   return static_cast<bool>(std::getline(swaps, line));
 }
 
@@ -88,15 +91,15 @@ constexpr std::size_t kRecordsMax = 4096;
 
 }  // namespace
 
-// One input being filled: its file, and what of it is there. The record of a range is appended after its bytes, so a crash
-// between the two only sends them again.
+// One input being filled: its file, and what of it is there. The record of a range is appended after its bytes, so a
+// crash between the two only sends them again.
 struct Scratch::InputState {
   fs::path data_path, ranges_path;
   Descriptor data, ranges;
   std::uint64_t length;
   mutable std::mutex mutex;
-  wire::IntervalSet stored;            // guarded by mutex
-  std::size_t records = 0;             // guarded by mutex
+  wire::IntervalSet stored;  // guarded by mutex
+  std::size_t records = 0;   // guarded by mutex
 
   InputState(fs::path data_file, fs::path ranges_file, std::uint64_t bytes)
       : data_path(std::move(data_file)),
@@ -131,8 +134,8 @@ struct Scratch::InputState {
     return {};
   }
 
-  // Many small ranges that have merged since: one record each. Written whole before the old ones are cut away would need a
-  // second file; losing the list only means receiving the bytes again, so it is simply rewritten.
+  // Many small ranges that have merged since: one record each. Written whole before the old ones are cut away would
+  // need a second file; losing the list only means receiving the bytes again, so it is simply rewritten.
   Result<void> compact() {
     if (::ftruncate(ranges.get(), 0) != 0) return storage_error("write", ranges_path);
     records = 0;
@@ -184,7 +187,7 @@ class InputSink final : public wire::StreamSink {
   void forget() override {
     const std::lock_guard lock(state_->mutex);
     state_->stored = {};
-    (void)state_->compact();           // not written: its bytes are hashed again when they are resumed from
+    (void)state_->compact();  // not written: its bytes are hashed again when they are resumed from
   }
 
  private:
@@ -193,7 +196,8 @@ class InputSink final : public wire::StreamSink {
 
 class FileSource final : public wire::StreamSource {
  public:
-  FileSource(Descriptor file, fs::path path, std::uint64_t length) : file_(std::move(file)), path_(std::move(path)), length_(length) {}
+  FileSource(Descriptor file, fs::path path, std::uint64_t length)
+      : file_(std::move(file)), path_(std::move(path)), length_(length) {}
   std::uint64_t length() const override { return length_; }
   Result<void> read(std::uint64_t offset, std::span<std::uint8_t> into) const override {
     return read_all(file_.get(), into, offset, path_);
@@ -217,21 +221,27 @@ Scratch::Scratch(ScratchOptions options) : options_(std::move(options)) {
   if (::statfs(options_.root.c_str(), &system) != 0) throw Failure(storage_error("examine", options_.root));
   struct stat owner {};
   if (::stat(options_.root.c_str(), &owner) != 0 || owner.st_uid != ::geteuid()) {
-    throw Failure(ErrorCode::Refused, "scratch folder " + options_.root.string() + " belongs to another user; give --scratch another folder");
+    throw Failure(ErrorCode::Refused, "scratch folder " + options_.root.string() +
+                                          " belongs to another user; give --scratch another folder");
   }
   if (options_.allow_disk) return;
   const bool memory = system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC;
   if (!memory) {
-    throw Failure(ErrorCode::Refused, "scratch folder " + options_.root.string() +
-                                          " is on a disk, and image data must not be; use a folder under /dev/shm, or say --scratch-on-disk");
+    throw Failure(
+        ErrorCode::Refused,
+        "scratch folder " + options_.root.string() +
+            " is on a disk, and image data must not be; use a folder under /dev/shm, or say --scratch-on-disk");
   }
   if (system.f_type == TMPFS_MAGIC && machine_has_swap()) {
-    throw Failure(ErrorCode::Refused, "scratch folder " + options_.root.string() +
-                                          " is memory that this machine may swap to a disk; run swapoff -a, or say --scratch-on-disk");
+    throw Failure(ErrorCode::Refused,
+                  "scratch folder " + options_.root.string() +
+                      " is memory that this machine may swap to a disk; run swapoff -a, or say --scratch-on-disk");
   }
 }
 
-Scratch::~Scratch() = default;
+Scratch::~Scratch() {
+  ::rmdir(options_.root.c_str());
+}  // when nothing is in it: no litter in /dev/shm
 
 fs::path Scratch::folder(const wire::JobKey& job) const {
   return options_.root / (certs::to_string(job.client) + "-" + job::to_string(job.job));
@@ -248,7 +258,8 @@ Result<void> Scratch::prepare(const wire::PrepareScratch& effect) {
   for (const job::StreamFact& input : effect.inputs) {
     const fs::path path = home / "in" / input.name;
     const Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (file.get() < 0 || ::ftruncate(file.get(), static_cast<off_t>(input.length.count())) != 0) return storage_error("create", path);
+    if (file.get() < 0 || ::ftruncate(file.get(), static_cast<off_t>(input.length.count())) != 0)
+      return storage_error("create", path);
   }
   return {};
 }
@@ -263,7 +274,8 @@ Result<void> Scratch::wipe(const wire::JobKey& job) {
   return {};
 }
 
-std::shared_ptr<Scratch::InputState> Scratch::input_state(const wire::JobKey& job, const std::string& name, std::uint64_t length) {
+std::shared_ptr<Scratch::InputState> Scratch::input_state(const wire::JobKey& job, const std::string& name,
+                                                          std::uint64_t length) {
   std::weak_ptr<InputState>& slot = open_inputs_[{job, name}];
   auto state = slot.lock();
   if (!state || state->length != length) {
@@ -274,7 +286,8 @@ std::shared_ptr<Scratch::InputState> Scratch::input_state(const wire::JobKey& jo
   return state;
 }
 
-Result<std::unique_ptr<wire::StreamSink>> Scratch::open_sink(const wire::JobKey& job, const wire::StreamKey& key, std::uint64_t length) {
+Result<std::unique_ptr<wire::StreamSink>> Scratch::open_sink(const wire::JobKey& job, const wire::StreamKey& key,
+                                                             std::uint64_t length) {
   if (!job::is_name(key.name)) return Error{ErrorCode::BadInput, "not a stream's name"};
   try {
     return std::unique_ptr<wire::StreamSink>(std::make_unique<InputSink>(input_state(job, key.name, length)));
@@ -325,14 +338,17 @@ std::vector<ScratchFact> Scratch::inspect() const {
   return facts;
 }
 
-Bytes Scratch::used() const { return Bytes(occupied(options_.root)); }
+Bytes Scratch::used() const {
+  return Bytes(occupied(options_.root));
+}
 
 Bytes Scratch::capacity() const {
   struct statfs system {};
   if (::statfs(options_.root.c_str(), &system) != 0) return Bytes();
   const std::uint64_t block = static_cast<std::uint64_t>(system.f_bsize);
   const std::uint64_t left = static_cast<std::uint64_t>(system.f_bavail) * block + occupied(options_.root);
-  const std::uint64_t quota = options_.quota.count() != 0 ? options_.quota.count() : static_cast<std::uint64_t>(system.f_blocks) * block / 2;
+  const std::uint64_t quota =
+      options_.quota.count() != 0 ? options_.quota.count() : static_cast<std::uint64_t>(system.f_blocks) * block / 2;
   return Bytes(std::min(left, quota));
 }
 

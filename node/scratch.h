@@ -2,14 +2,15 @@
 //
 //   ROOT/CLIENT-JOB/in/NAME         an input, at full length from the start (sparse)
 //   ROOT/CLIENT-JOB/out/NAME        what the worker writes
-//   ROOT/CLIENT-JOB/stored/NAME     which ranges of in/NAME are there: fixed records, appended after the bytes they speak of
+//   ROOT/CLIENT-JOB/stored/NAME     which ranges of in/NAME are there: records appended after the bytes
 //   ROOT/CLIENT-JOB/job.json        the work order
 //
-// Everything is mode 0700/0600 and owned by the node's user. What is stored survives the process (not the machine: it is
-// memory), so a stream resumes and a job runs again after a crash; what is read back after a restart is hashed again.
+// Everything is mode 0700/0600 and owned by the node's user. What is stored survives the process (not the machine: it
+// is memory), so a stream resumes and a job runs again after a crash; what is read back after a restart is hashed
+// again.
 //
-// Wipe removes the files. They are pages of memory that the kernel clears before anyone else gets them; nothing was on a
-// disk. A folder on a disk-backed file system, or a tmpfs on a machine with swap, is refused unless told.
+// Wipe removes the files. They are pages of memory that the kernel clears before anyone else gets them; nothing was on
+// a disk. A folder on a disk-backed file system, or a tmpfs on a machine with swap, is refused unless told.
 //
 // Threads: open_sink, open_source, prepare, wipe and inspect on one thread; sinks and sources as wire/ports.h says.
 #pragma once
@@ -30,9 +31,9 @@
 namespace tomogrid::node {
 
 struct ScratchOptions {
-  std::filesystem::path root;          // created with mode 0700
-  Bytes quota;                         // all jobs together; 0: half of the file system
-  bool allow_disk = false;             // take a folder that is not memory, or memory that may be swapped out
+  std::filesystem::path root;  // created with mode 0700
+  Bytes quota;                 // all jobs together; 0: half of the file system
+  bool allow_disk = false;     // take a folder that is not memory, or memory that may be swapped out
 };
 
 // The memory-backed default for a member: /dev/shm/tomogrid-NAME-UID.
@@ -49,7 +50,8 @@ class Scratch final : public wire::StreamStore {
   // Removes everything of the job; absent is fine.
   Result<void> wipe(const wire::JobKey& job);
 
-  Result<std::unique_ptr<wire::StreamSink>> open_sink(const wire::JobKey& job, const wire::StreamKey& key, std::uint64_t length) override;
+  Result<std::unique_ptr<wire::StreamSink>> open_sink(const wire::JobKey& job, const wire::StreamKey& key,
+                                                      std::uint64_t length) override;
   // An output, a preview or a checkpoint. A worker replaces files by rename, so what was opened does not change.
   Result<std::unique_ptr<wire::StreamSource>> open_source(const wire::JobKey& job, const wire::StreamKey& key) override;
 
@@ -57,7 +59,8 @@ class Scratch final : public wire::StreamStore {
   // What is held of each job, complete inputs and all outputs hashed anew; jobs of which nothing is here are left out.
   std::vector<ScratchFact> inspect() const;
 
-  // Bytes that all jobs occupy now, and what the quota and the file system leave for jobs in all (own use not subtracted).
+  // Bytes that all jobs occupy now, and what the quota and the file system leave for jobs in all (own use not
+  // subtracted).
   Bytes used() const;
   Bytes capacity() const;
 

@@ -8,22 +8,23 @@
 #include <cerrno>
 #include <cstdlib>
 #include <iostream>
-#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "certs/content_hash.h"
-#include "certs/member.h"
 #include "certs/secret.h"
 #include "node/calibrate.h"
 #include "node/capacity.h"
 #include "node/journal.h"
 #include "node/launcher.h"
 #include "node/node.h"
-#include "node/reporter.h"
 #include "node/scratch.h"
+#include "registry/discovery.h"
+#include "registry/serving.h"
 #include "wire/loop.h"
+#include "wire/messages/bounds.h"
 
 namespace tomogrid::node {
 
@@ -31,8 +32,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// SIGINT and SIGTERM as a descriptor: the node says goodbye to its registries before it goes. Blocked from here on in every
-// thread that is made later, so this is made first.
+// SIGINT and SIGTERM as a descriptor: the node says goodbye to its registries before it goes. Blocked from here on in
+// every thread that is made later, so this is made first.
 class Signals final {
  public:
   Signals() {
@@ -43,7 +44,7 @@ class Signals final {
     ::pthread_sigmask(SIG_BLOCK, &set, &before_);
     descriptor_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (descriptor_ < 0) throw Failure(ErrorCode::Internal, "cannot wait for signals");
-    ::signal(SIGPIPE, SIG_IGN);   // a worker that is gone is seen by write()
+    ::signal(SIGPIPE, SIG_IGN);  // a worker that is gone is seen by write()
   }
   ~Signals() {
     ::close(descriptor_);
@@ -54,7 +55,8 @@ class Signals final {
   int descriptor() const { return descriptor_; }
   void take() const {
     signalfd_siginfo info;
-    while (::read(descriptor_, &info, sizeof info) > 0) {}
+    while (::read(descriptor_, &info, sizeof info) > 0) {
+    }
   }
 
  private:
@@ -62,79 +64,75 @@ class Signals final {
   sigset_t before_{};
 };
 
-std::unique_ptr<certs::Passphrase> passphrase_for(const ServiceConfig& config) {
-  if (!certs::needs_passphrase(config.member_folder)) return nullptr;
-  certs::PassphraseSource source;
-  source.file = config.passphrase_file;
-  source.prompt = "passphrase of " + config.member_folder.string();
-  return certs::read_passphrase(source).or_throw();
-}
+// To the log and the audit log; an act of a member is on disk before it is answered. Refusals wait for the next second:
+// whoever is refused must not buy disk writes.
+class NodeReporter final : public wire::Reporter {
+ public:
+  NodeReporter(registry::AuditReporter& logs, std::function<void()> storage_failed)
+      : logs_(logs), storage_failed_(std::move(storage_failed)) {}
+  void report(const wire::Report& what) override {
+    logs_.report(what);
+    const bool act = what.audit && !what.fields.empty() && what.fields.front().first == "outcome" &&
+                     what.fields.front().second.rfind("refused", 0) != 0;
+    if (act) logs_.sync();
+    if (what.event == "node.storage-failed") storage_failed_();
+  }
+
+ private:
+  registry::AuditReporter& logs_;
+  std::function<void()> storage_failed_;
+};
 
 // One scratch per home: two nodes of one name on one machine (in tests) do not meet.
 fs::path scratch_folder(const ServiceConfig& config, const std::string& name) {
   if (!config.scratch.empty()) return config.scratch;
-  const auto home = certs::sha256(bytes_of(fs::weakly_canonical(fs::absolute(config.home)).string()));
+  const auto home = certs::sha256(bytes_of(fs::weakly_canonical(fs::absolute(config.serving.home)).string()));
   return default_scratch(name + "-" + to_hex(ByteView(home).first(4)));
 }
 
-std::string advertised_host(const ServiceConfig& config) {
-  if (!config.advertise_host.empty()) return config.advertise_host;
-  if (config.listen_host != "*") return config.listen_host;
-  char name[256] = {};
-  if (::gethostname(name, sizeof name - 1) != 0) throw Failure(ErrorCode::Usage, "this machine has no name; give --advertise HOST");
-  return name;
-}
-
-NodeOptions machine_options(const ServiceConfig& config, const certs::Identity& identity, std::uint64_t boot, FlopRate rate) {
+NodeOptions machine_options(const ServiceConfig& config, std::uint64_t boot, FlopRate rate) {
   NodeOptions options;
   options.boot = boot;
   options.labels = config.labels;
   options.rate_per_core = rate;
   options.cores_per_job_max = config.cores_per_job_max;
   // The members' certificates say what each may hold; the node's own figure only lowers it.
-  options.per_member = {config.jobs_per_member == 0 ? UINT32_MAX : config.jobs_per_member, Bytes(UINT64_MAX), UINT32_MAX};
+  options.per_member = {config.jobs_per_member == 0 ? UINT32_MAX : config.jobs_per_member, Bytes(UINT64_MAX),
+                        UINT32_MAX};
   options.queue_max = config.queue_max;
   options.retention = config.retention;
   options.registries = config.registries;
-  options.software = "tomogrid 0.1";
-  (void)identity;
+  options.software = "tomogrid/0.1.0";  // a word: no space
   return options;
 }
 
-// What no journal row speaks of is nobody's any more: a job that was wiped just before a crash, or of a journal moved aside.
-void wipe_strangers(Scratch& scratch, const std::vector<wire::Row>& rows, const std::vector<ScratchFact>& held) {
-  for (const ScratchFact& fact : held) {
+// At a start: ends what workers a killed node left behind, and says what scratch holds. What no journal row speaks of
+// is nobody's any more (wiped on record just before a crash, or of a journal that was moved aside), and goes.
+std::vector<wire::Row> take_stock(Scratch& scratch, const std::vector<wire::Row>& rows) {
+  if (const std::size_t ended = end_leftover_workers(rows); ended > 0)
+    log::warning("workers.left-over-ended", {{"count", ended}});
+  std::vector<wire::Row> facts;
+  for (const ScratchFact& fact : scratch.inspect()) {
     const auto row = std::find_if(rows.begin(), rows.end(), [&](const wire::Row& item) {
       return item.table == kJobTable && item.key == row_key(fact.key);
     });
-    const auto record = row == rows.end() ? Result<JobRecord>(Error{ErrorCode::NotFound, "no row"}) : parse_job_record(*row);
-    if (record && !record->wiped) continue;
+    const auto record =
+        row == rows.end() ? Result<JobRecord>(Error{ErrorCode::NotFound, "no row"}) : parse_job_record(*row);
+    if (record && !record->wiped) {
+      facts.push_back(encode(fact));
+      continue;
+    }
     log::warning("scratch.stranger-wiped", {{"job", job::short_text(fact.key.job)}});
     std::move(scratch.wipe(fact.key)).or_throw();
   }
+  return facts;
 }
 
-void say_ready(const ServiceConfig& config, const certs::Identity& identity, const std::string& host, const wire::Loop::Listening& ports) {
-  if (config.json) {
-    const nlohmann::json line{{"ready", true},
-                              {"role", "node"},
-                              {"name", identity.name()},
-                              {"member", certs::to_string(identity.member())},
-                              {"host", host},
-                              {"control_port", ports.control_port},
-                              {"bulk_port", ports.bulk_port},
-                              {"transport_key", to_hex(identity.transport_key().bytes)}};
-    std::cout << line.dump() << std::endl;
-  } else {
-    std::cout << "node " << identity.name() << " serves at " << host << ":" << ports.control_port << ","
-              << to_hex(identity.transport_key().bytes) << std::endl;
-  }
-}
-
-// Calls `work` on the loop each `interval`, beginning now.
-void each(wire::Loop& loop, std::chrono::milliseconds interval, std::function<void()> work) {
-  work();
-  loop.after(interval, [&loop, interval, work = std::move(work)] { each(loop, interval, work); });
+// What the local network may know of a node.
+registry::Presence presence(const Node& machine, const certs::Identity& identity, std::uint16_t port,
+                            const wire::Now& now) {
+  const wire::Advert advert = machine.advert(now);
+  return {certs::Role::Node, identity.name(), port, identity.transport_key(), advert.services, advert.free_rate()};
 }
 
 }  // namespace
@@ -151,16 +149,23 @@ std::vector<job::ServiceDescriptor> load_services(const fs::path& folder, const 
     const ByteString text = read_file(file, mebibytes(1)).or_throw();
     auto service = job::parse_service(text_of(text));
     if (!service) throw Failure(service.error().code, file.string() + ": " + service.error().message);
-    const bool twice = std::any_of(services.begin(), services.end(), [&](const auto& other) { return other.service == service->service; });
-    if (twice) throw Failure(ErrorCode::Conflict, file.string() + ": " + to_string(service->service) + " is described twice");
+    const bool twice = std::any_of(services.begin(), services.end(),
+                                   [&](const auto& other) { return other.service == service->service; });
+    if (twice)
+      throw Failure(ErrorCode::Conflict, file.string() + ": " + to_string(service->service) + " is described twice");
     const bool found = std::any_of(programs.begin(), programs.end(), [&](const fs::path& place) {
       return ::access((place / service->command.front()).c_str(), X_OK) == 0;
     });
     if (!found) {
-      log::warning("service.left-out", {{"service", to_string(service->service)}, {"reason", "program " + service->command.front() + " is not here"}});
+      log::warning("service.left-out", {{"service", to_string(service->service)},
+                                        {"reason", "program " + service->command.front() + " is not here"}});
       continue;
     }
     services.push_back(*std::move(service));
+  }
+  if (services.size() > wire::kServicesMax) {
+    throw Failure(ErrorCode::Usage, folder.string() + " describes " + std::to_string(services.size()) +
+                                        " services; a node offers at most " + std::to_string(wire::kServicesMax));
   }
   if (services.empty()) {
     throw Failure(ErrorCode::NotFound, "no service that could run here is described in " + folder.string() +
@@ -173,70 +178,74 @@ int serve(const ServiceConfig& config) {
   certs::harden_process();
   const Signals signals;
   const SystemClock clock;
-  make_private_folder(config.home);
-  const auto passphrase = passphrase_for(config);
-  certs::Member member(config.member_folder, clock.wall(), passphrase.get());
-  const certs::Identity& identity = member.identity();
-  if (auto may_serve = certs::require(identity.roles(), certs::Verb::ServeJobs); !may_serve) throw Failure(may_serve.error());
+  const auto member = registry::load_serving_member(config.serving, clock, certs::Verb::ServeJobs);
+  const certs::Identity& identity = member->identity();
+  const fs::path& home = config.serving.home;
 
-  SqliteJournal journal(config.home / "journal.db");
-  AuditReporter reporter(config.home / "audit.log", clock);
+  SqliteJournal journal(home / "journal.db");
+  registry::AuditReporter logs(home / "audit.log", clock);
   const FlopRate rate = config.rate_per_core ? *config.rate_per_core
-                                             : machine_descriptor(config.home / "machine.json", clock.wall()).rate_per_core;
+                                             : machine_descriptor(home / "machine.json", clock.wall()).rate_per_core;
   Scratch scratch({scratch_folder(config, identity.name()), config.scratch_quota, config.scratch_on_disk});
   Node machine(identity, load_services(config.services, config.programs),
-               machine_options(config, identity, journal.next_boot(clock.wall()), rate));
+               machine_options(config, journal.next_boot(clock.wall()), rate));
 
-  wire::Loop* running = nullptr;
-  LauncherOptions launching;
-  launching.guard = config.guard;
-  launching.programs = config.programs;
-  launching.cpus = CapacitySource::allowed_cpus();
-  Launcher launcher(launching, scratch, journal,
-                    {[&](int fd, std::function<void()> ready) { running->watch(fd, std::move(ready)); }, [&](int fd) { running->unwatch(fd); },
-                     [&](std::chrono::milliseconds delay, std::function<void()> due) { running->after(delay, std::move(due)); },
-                     [&](std::function<void()> work) { running->post(std::move(work)); }, [&](const wire::Event& event) { running->feed(event); }});
-  journal.on_recover([&](const std::vector<wire::Row>& rows) {
-    if (const std::size_t ended = end_leftover_workers(rows); ended > 0) log::warning("workers.left-over-ended", {{"count", ended}});
-    std::vector<wire::Row> facts;
-    const std::vector<ScratchFact> held = scratch.inspect();
-    wipe_strangers(scratch, rows, held);
-    for (const ScratchFact& fact : held) facts.push_back(encode(fact));
-    return facts;
-  });
-
-  wire::Loop loop(member, clock, machine, {&journal, &scratch, &launcher, &reporter});
-  running = &loop;
+  wire::Loop* running = nullptr;  // launcher and loop know each other; nothing is called before run()
   int status = 0;
-  reporter.on("node.storage-failed", [&](const wire::Report&) {
+  NodeReporter reporter(logs, [&] {
     status = static_cast<int>(ErrorCode::Storage);
-    loop.stop();
+    running->stop();
   });
-  const auto ports = loop.listen(config.listen_host, config.control_port, config.bulk_port, true);
-  const std::string host = advertised_host(config);
+  Launcher launcher({.guard = config.guard, .programs = config.programs, .cpus = CapacitySource::allowed_cpus()},
+                    scratch, journal,
+                    {.watch = [&](int fd, std::function<void()> ready) { running->watch(fd, std::move(ready)); },
+                     .unwatch = [&](int fd) { running->unwatch(fd); },
+                     .after = [&](std::chrono::milliseconds delay,
+                                  std::function<void()> due) { running->after(delay, std::move(due)); },
+                     .post = [&](std::function<void()> work) { running->post(std::move(work)); },
+                     .feed = [&](const wire::Event& event) { running->feed(event); }});
+  journal.on_recover([&](const std::vector<wire::Row>& rows) { return take_stock(scratch, rows); });
+
+  wire::Loop loop(*member, clock, machine, {&journal, &scratch, &launcher, &reporter});
+  running = &loop;
+  const auto ports = loop.listen(config.serving.listen_host, config.serving.control_port, config.bulk_port, true);
+  const std::string host = registry::advertised_host(config.serving);
   machine.set_routes({{"direct", host, ports.control_port}});
+
+  std::optional<registry::Discovery> discovery;
+  if (config.serving.discovery) {
+    discovery.emplace([&loop](const wire::Suggestion& seen) { loop.feed(wire::Discovered{seen}); },
+                      identity.transport_key());
+    loop.watch(discovery->descriptor(), [&discovery] { discovery->dispatch(); });
+  }
 
   bool leaving = false;
   loop.watch(signals.descriptor(), [&] {
     signals.take();
-    if (leaving) std::_Exit(130);
-    leaving = true;
+    if (std::exchange(leaving, true)) std::_Exit(130);
     log::info("node.leaving");
     loop.perform(machine.withdraw({clock.now(), clock.wall()}));
     loop.stop();
   });
+
   CapacitySource capacity({config.cores, config.memory});
+  std::optional<wire::Capacity> last;
+  const auto look = [&] {
+    const wire::Capacity now = capacity.poll(clock.now(), scratch.used(), scratch.capacity());
+    if (last != now) loop.feed(wire::CapacityChanged{now});
+    last = now;
+    if (discovery) discovery->publish(presence(machine, identity, ports.control_port, {clock.now(), clock.wall()}));
+  };
   loop.post([&] {
-    each(loop, config.poll, [&, last = std::optional<wire::Capacity>()]() mutable {
-      const wire::Capacity now = capacity.poll(clock.now(), scratch.used(), scratch.capacity());
-      if (last != now) loop.feed(wire::CapacityChanged{now});
-      last = now;
-    });
-    each(loop, std::chrono::seconds(1), [&] { reporter.sync(); });
-    say_ready(config, identity, host, ports);
+    look();
+    if (discovery) discovery->browse(certs::Role::Registry);
+    registry::each(loop, config.poll, look);
+    registry::each(loop, std::chrono::seconds(1), [&logs] { logs.sync(); });
+    registry::say_ready(std::cout, config.serving.json, "node", identity, host, ports);
   });
   loop.run();
-  reporter.sync();
+  launcher.end();
+  logs.sync();
   return status;
 }
 

@@ -10,17 +10,18 @@ namespace tomogrid::qa {
 
 namespace {
 
-// What surrounds bin (row, bin): for opposite neighbours in four directions at two distances the lesser and the greater of
-// the two; the medians of each. Across a slope or a knee the lesser is below the bin itself, so only a true dip lies
+// What surrounds bin (row, bin): for opposite neighbours in four directions at two distances the lesser and the greater
+// of the two; the medians of each. Across a slope or a knee the lesser is below the bin itself, so only a true dip lies
 // below `low` and only a true peak above `high`; the medians survive a dead row, column or pair.
 struct Surroundings {
   double low = 0, high = 0;
-  double high_near = 0, high_far = 0;     // of the first and the second neighbours alone
+  double high_near = 0, high_far = 0;  // of the first and the second neighbours alone
 };
 
 // By value: sorting one array in place would disturb the other medians taken of it.
 double median(std::array<double, 8> values, std::size_t first, std::size_t last) {
-  const auto begin = values.begin() + static_cast<std::ptrdiff_t>(first), end = values.begin() + static_cast<std::ptrdiff_t>(last);
+  const auto begin = values.begin() + static_cast<std::ptrdiff_t>(first),
+             end = values.begin() + static_cast<std::ptrdiff_t>(last);
   const auto middle = begin + static_cast<std::ptrdiff_t>((last - first) / 2);
   std::nth_element(begin, middle, end);
   return (last - first) % 2 == 1 ? *middle : 0.5 * (*middle + *std::max_element(begin, middle));
@@ -36,15 +37,18 @@ std::optional<Surroundings> around(const std::vector<double>& sum, std::ptrdiff_
       const std::ptrdiff_t r0 = row - dr * distance, r1 = row + dr * distance, b0 = bin - db * distance,
                            b1 = bin + db * distance;
       if (r0 < 0 || r1 >= rows || b0 < 0 || b1 < 0 || b0 >= bins || b1 >= bins) continue;
-      const double one = sum[static_cast<std::size_t>(r0 * bins + b0)], other = sum[static_cast<std::size_t>(r1 * bins + b1)];
+      const double one = sum[static_cast<std::size_t>(r0 * bins + b0)],
+                   other = sum[static_cast<std::size_t>(r1 * bins + b1)];
       lesser[count] = std::min(one, other);
       greater[count++] = std::max(one, other);
     }
     if (distance == 1) near = count;
   }
   if (near < 4 || count == near) return std::nullopt;
-  return Surroundings{.low = median(lesser, 0, count), .high = median(greater, 0, count),
-                      .high_near = median(greater, 0, near), .high_far = median(greater, near, count)};
+  return Surroundings{.low = median(lesser, 0, count),
+                      .high = median(greater, 0, count),
+                      .high_near = median(greater, 0, near),
+                      .high_far = median(greater, near, count)};
 }
 
 struct Odd {
@@ -52,10 +56,12 @@ struct Odd {
 };
 
 // Six standard deviations of a bin and of the median of its surroundings.
-double noise_of(double expected) { return 6 * std::sqrt(1.5 * std::max(expected, 1.0)); }
+double noise_of(double expected) {
+  return 6 * std::sqrt(1.5 * std::max(expected, 1.0));
+}
 
-// Above 140 % of the surroundings and not the top of a small source: the response of a collimator spans more than a bin,
-// so such a top rises to its neighbours first, and from them on by less than four times as much.
+// Above 140 % of the surroundings and not the top of a small source: the response of a collimator spans more than a
+// bin, so such a top rises to its neighbours first, and from them on by less than four times as much.
 bool is_peak(double value, const Surroundings& near, double most) {
   if (value < 1.4 * near.high + 0.02 * most || value < near.high + noise_of(near.high)) return false;
   return value > 8 * near.high + 0.02 * most || value - near.high_near > 4 * (near.high_near - near.high_far);
@@ -91,15 +97,19 @@ Measure dead_bins(const Summary& s) {
   if (odd.judged < 16) return m;
   m.figure = static_cast<double>(odd.dead);
   m.grade = odd.dead == 0 ? Grade::Good : odd.dead <= 2 ? Grade::Acceptable : Grade::Poor;
-  m.sentence = odd.dead == 0 ? "no detector bin counts too little"
-                             : std::to_string(odd.dead) + (odd.dead == 1 ? " detector bin counts" : " detector bins count") +
-                                   " too little in every view: expect dark rings";
+  m.sentence = odd.dead == 0
+                   ? "no detector bin counts too little"
+                   : std::to_string(odd.dead) + (odd.dead == 1 ? " detector bin counts" : " detector bins count") +
+                         " too little in every view: expect dark rings";
   return m;
 }
 
 Measure hot_bins(const Summary& s) {
   const Odd odd = odd_bins(s);
-  Measure m{.name = "bins.hot", .figure = static_cast<double>(odd.hot), .unit = "bins", .grade = Grade::Good,
+  Measure m{.name = "bins.hot",
+            .figure = static_cast<double>(odd.hot),
+            .unit = "bins",
+            .grade = Grade::Good,
             .sentence = "no detector bin counts too much"};
   if (odd.hot > 0) {
     m.grade = odd.hot == 1 ? Grade::Acceptable : Grade::Poor;

@@ -10,7 +10,8 @@ namespace tomogrid::qa {
 Measure total_counts(const Summary& s) {
   const double total = s.total(), per_view = total / static_cast<double>(s.views());
   Measure m{.name = "counts.total", .figure = total, .unit = "counts", .sentence = {}};
-  const std::string amount = decimal(total / 1e6) + " million counts, " + decimal(per_view / 1e3) + " thousand per view";
+  const std::string amount =
+      decimal(total / 1e6) + " million counts, " + decimal(per_view / 1e3) + " thousand per view";
   if (total >= 3e6) {
     m.grade = Grade::Good;
     m.sentence = amount + ": enough for a clinical reconstruction";
@@ -32,14 +33,18 @@ Measure whole_counts(const Summary& s) {
   const double negative = 100 * sum(s.negative) / bins, fractional = 100 * sum(s.fractional) / bins;
   std::uint64_t divisor = 0;
   for (const std::uint64_t one : s.divisor) divisor = std::gcd(divisor, one);
-  Measure m{.name = "counts.whole", .figure = std::max(negative, fractional), .unit = "%", .grade = Grade::Good,
+  Measure m{.name = "counts.whole",
+            .figure = std::max(negative, fractional),
+            .unit = "%",
+            .grade = Grade::Good,
             .sentence = "every bin holds a whole number of counts, none is negative"};
   if (negative > 0.1) {
     m.grade = Grade::Poor;
     m.sentence = decimal(negative) + " % of the bins are negative: these are not the camera's counts";
   } else if (fractional > 0) {
     m.grade = s.facts->counts ? Grade::Poor : Grade::Acceptable;
-    m.sentence = decimal(fractional) + " % of the bins are not whole numbers: the data have been scaled or filtered, and "
+    m.sentence = decimal(fractional) +
+                 " % of the bins are not whole numbers: the data have been scaled or filtered, and "
                  "the noise model holds only roughly";
   } else if (negative > 0) {
     m.grade = Grade::Acceptable;
@@ -68,7 +73,7 @@ Dispersion dispersion(const image::Projections& scan, const std::vector<std::siz
   Dispersion d;
   for (std::size_t i = 0; i < size; ++i) {
     const double mean = (double{y[0][i]} + y[1][i] + y[2][i] + y[3][i] + y[4][i]) / 5;
-    if (mean <= 0.2) continue;      // empty bins say nothing
+    if (mean <= 0.2) continue;  // empty bins say nothing
     const double difference = double{y[0][i]} - 4.0 * y[1][i] + 6.0 * y[2][i] - 4.0 * y[3][i] + y[4][i];
     d.squares += difference * difference;
     d.expected += 70 * mean;

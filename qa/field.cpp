@@ -32,7 +32,10 @@ Measure truncation(const Summary& s) {
     if (share >= 3) cut.push_back(view);
     worst = std::max(worst, share);
   }
-  Measure m{.name = "field.transaxial", .figure = worst, .unit = "%", .grade = grade_below(worst, 3, 10),
+  Measure m{.name = "field.transaxial",
+            .figure = worst,
+            .unit = "%",
+            .grade = grade_below(worst, 3, 10),
             .sentence = "the body lies inside the field in every view"};
   if (m.grade != Grade::Good) {
     m.sentence = "activity reaches the side of the field in " + list_views(cut) + " (" + decimal(worst) +
@@ -49,7 +52,10 @@ Measure axial_edge(const Summary& s) {
   }
   const auto [low, high] = edges(profile);
   const double share = edge_share(std::max(low, high), *std::max_element(profile.begin(), profile.end()));
-  Measure m{.name = "field.axial", .figure = share, .unit = "%", .grade = Grade::Good,
+  Measure m{.name = "field.axial",
+            .figure = share,
+            .unit = "%",
+            .grade = Grade::Good,
             .sentence = "the first and last slices are nearly empty"};
   if (share >= 10) {
     m.sentence = std::string("activity goes on beyond the ") + (low > high ? "lowest" : "highest") +

@@ -23,7 +23,8 @@ Result<void> check(const image::Projections& scan) {
     return bad("the scan has no bins, rows or views");
   }
   if (scan.values.size() != scan.geometry.elements()) {
-    return bad(std::to_string(scan.values.size()) + " values for " + std::to_string(scan.geometry.elements()) + " bins");
+    return bad(std::to_string(scan.values.size()) + " values for " + std::to_string(scan.geometry.elements()) +
+               " bins");
   }
   for (const image::View& view : scan.geometry.views) {
     if (!std::isfinite(view.angle.count())) return bad("a view's angle is not a number");
@@ -38,10 +39,14 @@ Result<void> check(const image::Projections& scan) {
 
 std::string_view to_string(Grade grade) {
   switch (grade) {
-    case Grade::NotJudged: return "not judged";
-    case Grade::Good: return "good";
-    case Grade::Acceptable: return "acceptable";
-    case Grade::Poor: return "poor";
+    case Grade::NotJudged:
+      return "not judged";
+    case Grade::Good:
+      return "good";
+    case Grade::Acceptable:
+      return "acceptable";
+    case Grade::Poor:
+      return "poor";
   }
   return "not judged";
 }
@@ -73,8 +78,8 @@ Result<Report> judge(const image::Projections& scan) {
   const Summary s = summarise(scan);
   Report report{.grade = Grade::Good,
                 .measures = {total_counts(s), whole_counts(s), noise_like(scan, s), count_rate(s), missing_views(s),
-                             duplicated_views(s), view_counts(s), dead_bins(s), hot_bins(s), truncation(s), axial_edge(s),
-                             axial_motion(s), transaxial_motion(s)}};
+                             duplicated_views(s), view_counts(s), dead_bins(s), hot_bins(s), truncation(s),
+                             axial_edge(s), axial_motion(s), transaxial_motion(s)}};
   for (const Measure& measure : report.measures) report.grade = std::max(report.grade, measure.grade);
   return report;
 }
@@ -82,13 +87,13 @@ Result<Report> judge(const image::Projections& scan) {
 std::string to_json(const Report& report) {
   nlohmann::ordered_json measures = nlohmann::ordered_json::array();
   for (const Measure& m : report.measures) {
-    nlohmann::ordered_json one{{"name", m.name}, {"version", m.version}, {"figure", nullptr}, {"unit", m.unit},
-                               {"grade", to_string(m.grade)}, {"sentence", m.sentence}};
+    nlohmann::ordered_json one{{"name", m.name}, {"version", m.version},        {"figure", nullptr},
+                               {"unit", m.unit}, {"grade", to_string(m.grade)}, {"sentence", m.sentence}};
     if (m.figure) one["figure"] = four_digits(*m.figure);
     measures.push_back(std::move(one));
   }
-  const nlohmann::ordered_json body{{"service", kServiceName}, {"grade", to_string(report.grade)},
-                                    {"measures", std::move(measures)}};
+  const nlohmann::ordered_json body{
+      {"service", kServiceName}, {"grade", to_string(report.grade)}, {"measures", std::move(measures)}};
   return body.dump();
 }
 
@@ -96,10 +101,13 @@ std::string to_text(const Report& report) {
   std::string text = "acquisition quality: " + std::string(to_string(report.grade)) + "\n";
   for (const Measure& m : report.measures) {
     char figure[64];
-    if (m.figure) std::snprintf(figure, sizeof figure, "%.4g %s", *m.figure, m.unit == "1" ? "" : m.unit.c_str());
-    else std::snprintf(figure, sizeof figure, "-");
+    if (m.figure)
+      std::snprintf(figure, sizeof figure, "%.4g %s", *m.figure, m.unit == "1" ? "" : m.unit.c_str());
+    else
+      std::snprintf(figure, sizeof figure, "-");
     char line[128];
-    std::snprintf(line, sizeof line, "  %-18s %-11s %-18s ", m.name.c_str(), std::string(to_string(m.grade)).c_str(), figure);
+    std::snprintf(line, sizeof line, "  %-18s %-11s %-18s ", m.name.c_str(), std::string(to_string(m.grade)).c_str(),
+                  figure);
     text += line + m.sentence + "\n";
   }
   return text;

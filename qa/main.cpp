@@ -38,8 +38,10 @@ int main(int argc, char** argv) {
   command.summary = "judges a SPECT acquisition before reconstruction";
   command.usage = "SCAN | --job FOLDER";
   command.description =
-      "Looks at the counts, the views, the detector's bins, the field of view and the patient's motion. Each measure is a\n"
-      "figure, a grade (good, acceptable, poor) and a sentence; the verdict is the worst grade. docs/quality.md explains\n"
+      "Looks at the counts, the views, the detector's bins, the field of view and the patient's motion. Each measure "
+      "is a\n"
+      "figure, a grade (good, acceptable, poor) and a sentence; the verdict is the worst grade. docs/quality.md "
+      "explains\n"
       "them. Exit status 0 means that the scan was judged, whatever the verdict.";
   command.options = {{"job", "FOLDER", "run as a worker of service qa.spect/1 in this folder (job/worker_protocol.h)"},
                      {"window", "N", "energy window, from 1, when the file has several"},

@@ -14,9 +14,13 @@ struct Track {
   std::vector<double> at, noise;
 };
 
+// The largest displacement found, less what chance explains.
 struct Moved {
-  double distance = 0, noise = 0;
+  double distance = 0, beyond = 0;
   std::size_t view = 0;
+  void take(double candidate, double chance, std::size_t at) {
+    if (candidate - chance > beyond) *this = {candidate, candidate - chance, at};
+  }
 };
 
 // Centre of mass of each view across the axis. Without attenuation it is x cos t + y sin t (Ludwig and Helgason's first
@@ -75,56 +79,77 @@ Track axial_shift(const Summary& s) {
   return track;
 }
 
-// What is left of a track when everything slow in angle is gone: a level per head and the first three harmonics.
-std::optional<std::vector<double>> slow_removed(const Summary& s, const Track& track, int order) {
+// A track without what is slow in angle: the first four harmonics, with a level per head. What a fit takes away wrongly
+// is slow again, so the searches below do not mind; an arc too short for harmonics is left as it is.
+Track slow_removed(const Summary& s, Track track) {
   std::vector<double> angles;
   for (const image::View& view : s.geometry->views) angles.push_back(view.angle.count());
-  std::vector<std::vector<double>> columns = harmonics(angles, order);
+  std::vector<std::vector<double>> columns = harmonics(angles, 4);
   for (const Summary::Head& head : s.heads) {
     std::vector<double> level(s.views(), 0.0);
     for (const std::size_t view : head.views) level[view] = 1;
     columns.push_back(std::move(level));
   }
-  const auto fit = least_squares(columns, track.at);
-  if (!fit) return std::nullopt;
-  return fit->residuals;
+  if (const auto fit = least_squares(columns, track.at)) track.at = fit->residuals;
+  return track;
 }
 
-// The largest step between three views and the next three, or of one view away from its neighbours.
-Moved largest_move(const Summary& s, const Track& track, const std::vector<double>& left) {
-  Moved moved;
-  const auto consider = [&](double distance, double noise, std::size_t view) {
-    moved.noise = std::max(moved.noise, noise);
-    if (std::abs(distance) > moved.distance) moved = {std::abs(distance), moved.noise, view};
-  };
-  for (const Summary::Head& head : s.heads) {
-    const auto& order = head.views;
-    const auto at = [&](std::size_t k) { return left[order[k]]; };
-    const auto noise = [&](std::size_t k) { return track.noise[order[k]]; };
-    for (std::size_t k = 1; k + 1 < order.size(); ++k) {
-      consider(at(k) - 0.5 * (at(k - 1) + at(k + 1)), 1.22 * noise(k), order[k]);
+// Views of a head in the order taken; round once more after a full turn, so that the last meets the first.
+std::vector<std::size_t> run_of(const Summary& s, const Summary::Head& head, std::size_t reach) {
+  std::vector<std::size_t> run = head.views;
+  if (s.heads.size() == 1 && s.arc().closed)
+    run.insert(run.end(), head.views.begin(), head.views.begin() + static_cast<std::ptrdiff_t>(reach));
+  return run;
+}
+
+// One view away from its neighbours: against the cubic through two on each side.
+void find_jerks(const Track& track, const std::vector<std::size_t>& run, Moved& moved) {
+  const auto at = [&](std::size_t k) { return track.at[run[k]]; };
+  for (std::size_t k = 2; k + 2 < run.size(); ++k) {
+    const double expected = (4 * (at(k - 1) + at(k + 1)) - (at(k - 2) + at(k + 2))) / 6;
+    moved.take(std::abs(at(k) - expected), 3 * 1.4 * track.noise[run[k]], run[k]);
+  }
+}
+
+// A step between view k - 1 and view k: a cubic and a step fitted to `reach` views on each side. The step's error comes
+// from the fit, so what the cubic cannot follow counts as noise.
+void find_steps(const Track& track, const std::vector<std::size_t>& run, std::size_t reach, Moved& moved) {
+  for (std::size_t k = reach; k + reach <= run.size(); ++k) {
+    std::vector<std::vector<double>> columns(5);
+    std::vector<double> values;
+    for (std::size_t i = k - reach; i < k + reach; ++i) {
+      const double x = (static_cast<double>(i) + 0.5 - static_cast<double>(k)) / static_cast<double>(reach);
+      double power = 1;
+      for (std::size_t p = 0; p < 4; ++p, power *= x) columns[p].push_back(power);
+      columns[4].push_back(i < k ? 0.0 : 1.0);
+      values.push_back(track.at[run[i]]);
     }
-    for (std::size_t k = 3; k + 3 <= order.size(); ++k) {
-      const double before = (at(k - 1) + at(k - 2) + at(k - 3)) / 3, after = (at(k) + at(k + 1) + at(k + 2)) / 3;
-      consider(after - before, 0.82 * noise(k), order[k]);
+    if (const auto fit = least_squares(columns, values)) {
+      moved.take(std::abs(fit->coefficients[4]), 4 * fit->errors[4], run[k]);
     }
   }
-  return moved;
 }
 
 Measure judge_motion(const Summary& s, const Track& track, std::string name, const char* direction) {
-  constexpr double kGood = 3, kPoor = 6.5;      // mm; docs/quality.md
+  constexpr double kGood = 3, kPoor = 6.5;  // mm; docs/quality.md
   Measure m{.name = std::move(name), .unit = "mm", .sentence = "too few views or counts to judge motion"};
   const Summary::Arc arc = s.arc();
-  if (s.views() < 24 || arc.covered < 3) return m;
-  const auto left = slow_removed(s, track, arc.closed ? 4 : 3);
-  if (!left) return m;
-  const Moved moved = largest_move(s, track, *left);
+  if (s.views() < 24 || arc.step == 0) return m;
   // The largest of some hundred normal numbers is about three of their standard deviations.
-  const double beyond = std::max(0.0, moved.distance - 3 * moved.noise);
-  if (3 * moved.noise > kPoor) return m;
-  m.figure = beyond;
-  m.grade = grade_below(beyond, kGood, kPoor);
+  const double noise = 3 * 1.4 * *std::max_element(track.noise.begin(), track.noise.end());
+  if (!(noise < kPoor)) return m;
+  // A cubic follows attenuation over +-48 degrees.
+  const auto reach = static_cast<std::size_t>(std::clamp(std::floor(0.84 / arc.step), 5.0, 16.0));
+  const Track left = slow_removed(s, track);
+  Moved moved;
+  for (const Summary::Head& head : s.heads) {
+    if (head.views.size() < 2 * reach) continue;
+    const std::vector<std::size_t> run = run_of(s, head, 2 * reach);
+    find_jerks(left, run, moved);
+    find_steps(left, run, reach, moved);
+  }
+  m.figure = moved.beyond;
+  m.grade = grade_below(moved.beyond, kGood, kPoor);
   m.sentence = m.grade == Grade::Good ? std::string("no motion ") + direction + " is seen between views"
                                       : std::string("the body moves ") + direction + " by about " +
                                             decimal(moved.distance) + " mm near " + list_views({moved.view}) +
@@ -140,6 +165,8 @@ Measure axial_motion(const Summary& s) {
   return judge_motion(s, axial_shift(s), "motion.axial", "along the axis");
 }
 
-Measure transaxial_motion(const Summary& s) { return judge_motion(s, centre_of_mass(s), "motion.transaxial", "sideways"); }
+Measure transaxial_motion(const Summary& s) {
+  return judge_motion(s, centre_of_mass(s), "motion.transaxial", "sideways");
+}
 
 }  // namespace tomogrid::qa

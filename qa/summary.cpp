@@ -26,7 +26,7 @@ void add_view(const image::Projections& scan, std::size_t view, Summary& s) {
       transaxial[bin] += value;
       negative += value < 0;
       fractional += value != std::floor(value);
-      if (value > 0 && value < 1e15F) divisor = std::gcd(divisor, static_cast<std::uint64_t>(value));
+      if (divisor != 1 && value > 0 && value < 1e15F) divisor = std::gcd(divisor, static_cast<std::uint64_t>(value));
       std::uint32_t bits = 0;
       std::memcpy(&bits, &value, sizeof bits);
       hash = (hash ^ bits) * 1099511628211ULL;
@@ -53,16 +53,17 @@ std::vector<Summary::Head> heads_of(const image::ProjectionGeometry& geometry) {
     head->views.push_back(view);
   }
   for (Summary::Head& head : heads) {
-    std::stable_sort(head.views.begin(), head.views.end(), [&](std::size_t a, std::size_t b) {
-      return geometry.views[a].start < geometry.views[b].start;
-    });
+    std::stable_sort(head.views.begin(), head.views.end(),
+                     [&](std::size_t a, std::size_t b) { return geometry.views[a].start < geometry.views[b].start; });
   }
   return heads;
 }
 
 }  // namespace
 
-double Summary::total() const { return std::accumulate(counts.begin(), counts.end(), 0.0); }
+double Summary::total() const {
+  return std::accumulate(counts.begin(), counts.end(), 0.0);
+}
 
 bool Summary::has_durations() const {
   return std::all_of(geometry->views.begin(), geometry->views.end(),

@@ -11,21 +11,21 @@
 namespace tomogrid::qa {
 
 struct Summary {
-  const image::ProjectionGeometry* geometry = nullptr;   // the scan's; outlives the summary
+  const image::ProjectionGeometry* geometry = nullptr;  // the scan's; outlives the summary
   const image::AcquisitionFacts* facts = nullptr;
 
-  std::vector<double> counts;                    // [view]
-  std::vector<std::vector<double>> axial;        // [view][row]: summed over bins
-  std::vector<std::vector<double>> transaxial;   // [view][bin]: summed over rows
-  std::vector<std::size_t> negative, fractional; // [view]: bins below 0; not whole
-  std::vector<std::uint64_t> divisor;            // [view]: greatest common divisor of the counts; 0: none or not whole
-  std::vector<std::uint64_t> fingerprint;        // [view]: equal for equal contents
+  std::vector<double> counts;                     // [view]
+  std::vector<std::vector<double>> axial;         // [view][row]: summed over bins
+  std::vector<std::vector<double>> transaxial;    // [view][bin]: summed over rows
+  std::vector<std::size_t> negative, fractional;  // [view]: bins below 0; not whole
+  std::vector<std::uint64_t> divisor;             // [view]: greatest common divisor of the counts; 0: none or not whole
+  std::vector<std::uint64_t> fingerprint;         // [view]: equal for equal contents
 
   // Views of one head, in the order they were taken.
   struct Head {
     std::uint32_t detector = 0;
     std::vector<std::size_t> views;
-    std::vector<double> sum;                     // [row][bin] over those views
+    std::vector<double> sum;  // [row][bin] over those views
   };
   std::vector<Head> heads;
 
@@ -35,7 +35,11 @@ struct Summary {
   double rate(std::size_t view) const;
   bool has_durations() const;
   // Angles covered, in radians, and the typical step between neighbours of one angle ordering.
-  struct Arc { double covered = 0, step = 0; std::size_t missing = 0; bool closed = false; };
+  struct Arc {
+    double covered = 0, step = 0;
+    std::size_t missing = 0;
+    bool closed = false;
+  };
   Arc arc() const;
 };
 

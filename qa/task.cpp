@@ -20,7 +20,9 @@ struct Stop {
   job::JobFailure failure;
 };
 
-Stop bad_input(std::string message) { return {{"bad-input", std::move(message), job::Retry::Never}}; }
+Stop bad_input(std::string message) {
+  return {{"bad-input", std::move(message), job::Retry::Never}};
+}
 
 ByteString input(const job::WorkerChannel& channel, const std::string& name, Bytes limit) {
   auto bytes = read_file(channel.input_path(name), limit);

@@ -27,8 +27,8 @@ Measure missing_views(const Summary& s) {
   } else {
     const double share = static_cast<double>(arc.missing) / static_cast<double>(arc.missing + s.views());
     m.grade = share <= 0.02 ? Grade::Acceptable : Grade::Poor;
-    m.sentence = std::to_string(arc.missing) + (arc.missing == 1 ? " view is" : " views are") + " missing from " + covered +
-                 (share <= 0.02 ? ": the image suffers little" : ": expect streaks");
+    m.sentence = std::to_string(arc.missing) + (arc.missing == 1 ? " view is" : " views are") + " missing from " +
+                 covered + (share <= 0.02 ? ": the image suffers little" : ": expect streaks");
   }
   return m;
 }
@@ -38,7 +38,8 @@ Measure duplicated_views(const Summary& s) {
   const double near = 0.1 * arc.step, turn = 360 * kDegree;
   std::vector<std::size_t> repeated;
   const auto same_angle = [&](std::size_t a, std::size_t b) {
-    const double apart = std::abs(std::remainder(s.geometry->views[a].angle.count() - s.geometry->views[b].angle.count(), turn));
+    const double apart =
+        std::abs(std::remainder(s.geometry->views[a].angle.count() - s.geometry->views[b].angle.count(), turn));
     return s.geometry->views[a].detector == s.geometry->views[b].detector && apart <= near;
   };
   for (std::size_t view = 1; view < s.views(); ++view) {
@@ -50,8 +51,11 @@ Measure duplicated_views(const Summary& s) {
       }
     }
   }
-  Measure m{.name = "views.duplicated", .figure = static_cast<double>(repeated.size()), .unit = "views",
-            .grade = Grade::Good, .sentence = "every view was taken once"};
+  Measure m{.name = "views.duplicated",
+            .figure = static_cast<double>(repeated.size()),
+            .unit = "views",
+            .grade = Grade::Good,
+            .sentence = "every view was taken once"};
   if (!repeated.empty()) {
     m.grade = Grade::Poor;
     m.sentence = list_views(repeated) + " repeat the angle or the content of an earlier one";
@@ -61,24 +65,29 @@ Measure duplicated_views(const Summary& s) {
 
 // A view against the cubic through two neighbours on each side.
 Measure view_counts(const Summary& s) {
-  Measure m{.name = "views.counts", .unit = "%", .sentence = "too few views follow one another to compare their counts"};
+  Measure m{
+      .name = "views.counts", .unit = "%", .sentence = "too few views follow one another to compare their counts"};
   double largest = 0;
-  std::vector<std::size_t> odd;
+  std::size_t worst = 0;
   bool any = false;
   for (const Summary::Head& head : s.heads) {
     const auto& order = head.views;
     for (std::size_t k = 2; k + 2 < order.size(); ++k) {
       const double scale = s.has_durations() ? s.geometry->views[order[k]].duration.count() : 1.0;
-      const double expected = scale * (4 * (s.rate(order[k - 1]) + s.rate(order[k + 1])) -
-                                       (s.rate(order[k - 2]) + s.rate(order[k + 2]))) / 6;
+      const double expected =
+          scale * (4 * (s.rate(order[k - 1]) + s.rate(order[k + 1])) - (s.rate(order[k - 2]) + s.rate(order[k + 2]))) /
+          6;
       if (!(expected > 0)) continue;
       any = true;
-      const double deviation = s.counts[order[k]] - expected;
-      // Variance of a count and of its prediction: 1 + (2 x 16 + 2) / 36.
-      const double noise = std::sqrt(1.95 * expected);
-      const double beyond = 100 * std::max(0.0, std::abs(deviation) - 4 * noise) / expected;
-      if (beyond > 0) odd.push_back(order[k]);
-      largest = std::max(largest, beyond);
+      const double actual = s.counts[order[k]];
+      // Variance of a count and of its prediction: 1 + (2 x 16 + 2) / 36. Over the greater of the two, so that a view
+      // that is lost shows by more than the neighbours that it spoils.
+      const double beyond = std::max(0.0, std::abs(actual - expected) - 4 * std::sqrt(1.95 * expected));
+      const double share = 100 * beyond / std::max(actual, expected);
+      if (share > largest) {
+        largest = share;
+        worst = order[k];
+      }
     }
   }
   if (!any) return m;
@@ -86,7 +95,7 @@ Measure view_counts(const Summary& s) {
   m.grade = grade_below(largest, 4, 10);
   m.sentence = m.grade == Grade::Good
                    ? "the counts change smoothly from view to view"
-                   : "the counts jump by " + decimal(largest) + " % beyond noise at " + list_views(odd) +
+                   : "the counts jump by " + decimal(largest) + " % beyond noise at " + list_views({worst}) +
                          ": a view may have been cut short or a detector may have failed";
   return m;
 }

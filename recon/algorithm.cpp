@@ -66,9 +66,17 @@ std::vector<std::size_t> subset_order(std::size_t count) {
   return order;
 }
 
+void penalise(const PlanData& plan, const Neighbours& neighbours, const Penalty& penalty, std::size_t subset, const float* estimate, float* out) {
+  neighbours.gradient(plan, estimate, static_cast<float>(penalty.gamma), out);
+  const float scale = static_cast<float>(penalty.strength * static_cast<double>(plan.subsets[subset].views.size()));
+  for (std::size_t i = 0; i < plan.image_size(); ++i) out[i] *= scale;
+}
+
 std::uint64_t run_fingerprint(const Plan& plan, std::span<const float> counts, const Settings& settings) {
   std::uint64_t hash = fingerprint(settings.background, fingerprint(counts, plan.fingerprint()));
   if (settings.start != nullptr) hash = fingerprint(settings.start->values, hash);
+  const float penalty[2] = {static_cast<float>(settings.penalty.strength), static_cast<float>(settings.penalty.gamma)};
+  if (settings.penalty.strength > 0) hash = fingerprint(penalty, hash);
   return hash;
 }
 
@@ -78,6 +86,9 @@ Result<Reconstruction> reconstruct(const Plan& plan, std::span<const float> coun
   const PlanData& p = plan.data();
   SingleRank alone;
   Ranks& all = ranks != nullptr ? *ranks : alone;
+  if (!(settings.penalty.strength >= 0 && settings.penalty.strength <= 100 && settings.penalty.gamma >= 0 && settings.penalty.gamma <= 100)) {
+    return bad("penalty: strength and gamma are not between 0 and 100");
+  }
   if (settings.iterations == 0 || settings.iterations > 10000) return bad("iterations: not between 1 and 10000");
   auto measured = check_counts(p, counts, "projections");
   if (!measured) return measured.error();
@@ -108,12 +119,17 @@ Result<Reconstruction> reconstruct(const Plan& plan, std::span<const float> coun
 
   const Error cancelled{ErrorCode::Cancelled, "the reconstruction was cancelled"};
   Projector projector(p, all);
+  std::optional<Neighbours> neighbours;
+  if (settings.penalty.strength > 0) neighbours.emplace(p);
+  Buffer<float> penalty(neighbours ? p.image_size() : 0);
   const std::vector<std::size_t> order = subset_order(p.subsets.size());
   std::vector<PlaneTotals> totals(p.projections.views.size());
   for (std::size_t iteration = result.history.size() + 1; iteration <= settings.iterations; ++iteration) {
     for (const std::size_t subset : order) {
       if (settings.keep_going && !settings.keep_going()) return cancelled;
-      projector.em_update(subset, planes, estimate.data(), totals);   // estimate <- estimate * A'(y / ybar) / A'1
+      if (neighbours) penalise(p, *neighbours, settings.penalty, subset, estimate.data(), penalty.data());
+      // estimate <- estimate * A'(y / ybar) / (A'1 + penalty)
+      projector.em_update(subset, planes, neighbours ? penalty.data() : nullptr, estimate.data(), totals);
     }
     IterationReport report{.iteration = iteration, .iterations = settings.iterations};
     for (const PlaneTotals& view : totals) {

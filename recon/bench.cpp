@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -174,7 +175,8 @@ void bind_threads() {
   ::setenv("OMP_PROC_BIND", "true", 1);
   ::setenv("OMP_PLACES", "cores", 1);
   std::vector<std::string> words;
-  const std::string line = std::string(text_of(read_file("/proc/self/cmdline", mebibytes(1)).or_throw()));
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  const std::string line{std::istreambuf_iterator<char>(file), {}};
   for (std::size_t begin = 0; begin < line.size(); begin = line.find('\0', begin) + 1) words.emplace_back(line.c_str() + begin);
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());

@@ -52,7 +52,7 @@ void weigh(const ViewRows& view, std::uint32_t begin, std::uint32_t end, const f
   for (std::uint32_t e = begin; e < end; ++e) {
     const RowEntry& entry = view.entries[e];
     const float* source = image + entry.column * line_size;
-    const float* ahead = image + view.entries[e + 4].column * line_size;   // entries are padded by 8
+    const float* ahead = image + view.entries[e + kAhead].column * line_size;   // entries are padded by 8
     for (std::size_t j = 0; j < q; ++j) prefetch(ahead + j * kLanes);
     for (std::size_t j = 0; j < q; ++j) line[j + 2] = load(source + j * kLanes);
     if constexpr (kAttenuated) {
@@ -77,7 +77,7 @@ void unweigh(const ViewRows& view, std::uint32_t begin, std::uint32_t end, float
   Vec line[room_for<Q>(4)];
   for (std::uint32_t e = begin; e < end; ++e) {
     const RowEntry& entry = view.entries[e];
-    const float* ahead = image + view.entries[e + 4].column * line_size;
+    const float* ahead = image + view.entries[e + kAhead].column * line_size;
     for (std::size_t j = 0; j < q; ++j) prefetch(ahead + j * kLanes);
     const float* in = work.lines + (e - begin) * line_size;
     for (std::size_t j = 0; j < q; ++j) line[j + 2] = load(in + j * kLanes);
@@ -293,61 +293,45 @@ void backward(const ViewRows* views, std::size_t count, float* image, const Work
   }
 }
 
-// log of a positive normal float, in double, for sixteen at once; plain arithmetic that compilers vectorise alike.
-inline void log_lanes(const float* x, double* out) {
-  for (std::size_t i = 0; i < kLanes; ++i) {
-    std::uint32_t bits;
-    std::memcpy(&bits, x + i, sizeof bits);
-    const std::uint32_t shifted = bits - 0x3f3504f3U;   // sqrt(1/2): mantissa in [sqrt(1/2), sqrt(2))
-    const std::int32_t exponent = static_cast<std::int32_t>(shifted) >> 23;
-    const std::uint32_t mantissa_bits = (shifted & 0x007fffffU) + 0x3f3504f3U;
-    float mantissa;
-    std::memcpy(&mantissa, &mantissa_bits, sizeof mantissa);
-    const double m = mantissa, s = (m - 1.0) / (m + 1.0), square = s * s;
-    double sum = 1.0 / 19.0;
-    sum = __builtin_fma(sum, square, 1.0 / 17.0);
-    sum = __builtin_fma(sum, square, 1.0 / 15.0);
-    sum = __builtin_fma(sum, square, 1.0 / 13.0);
-    sum = __builtin_fma(sum, square, 1.0 / 11.0);
-    sum = __builtin_fma(sum, square, 1.0 / 9.0);
-    sum = __builtin_fma(sum, square, 1.0 / 7.0);
-    sum = __builtin_fma(sum, square, 1.0 / 5.0);
-    sum = __builtin_fma(sum, square, 1.0 / 3.0);
-    sum = __builtin_fma(sum, square, 1.0);
-    out[i] = __builtin_fma(static_cast<double>(exponent), 6.93147180559945286227e-01, 2.0 * s * sum);
-  }
+// log x = exponent ln 2 + log mantissa, mantissa in [sqrt(1/2), sqrt(2)); the second term to 1e-7 of itself. Summed apart,
+// in double, the two give a likelihood to 1e-11 of itself although each logarithm is a float.
+inline Vec log_of_mantissa(const Vec& mantissa) {
+  const Vec t = subtract(mantissa, set(1.0F)), square = multiply(t, t);   // Cephes logf, S. Moshier
+  Vec p = set(7.0376836292e-2F);
+  p = fma(p, t, set(-1.1514610310e-1F));
+  p = fma(p, t, set(1.1676998740e-1F));
+  p = fma(p, t, set(-1.2420140846e-1F));
+  p = fma(p, t, set(1.4249322787e-1F));
+  p = fma(p, t, set(-1.6668057665e-1F));
+  p = fma(p, t, set(2.0000714765e-1F));
+  p = fma(p, t, set(-2.4999993993e-1F));
+  p = fma(p, t, set(3.3333331174e-1F));
+  return add(t, multiply(square, fma(p, t, set(-0.5F))));
 }
 
 void ratio(float* plane, const float* measured, const float* background, const float* mask, std::size_t bins,
            std::size_t steps, PlaneTotals& totals) {
   const FlushDenormals guard;
-  const Vec least_model = set(1e-30F), zero = set(0.0F);
-  double expected_sum[kLanes] = {}, log_sum[kLanes] = {}, excluded_sum[kLanes] = {};
-  for (std::size_t n = 0; n < bins * steps; ++n) {
+  const Vec least_model = set(1e-30F), one = set(1.0F);
+  Sum expected_sum, exponent_sum, mantissa_sum, excluded_sum;
+  for (std::size_t n = 0, step = 0; n < bins * steps; ++n, step = step + 1 == steps ? 0 : step + 1) {
     float* here = plane + n * kLanes;
-    Vec expected = multiply(load(here), load(mask + (n % steps) * kLanes));
+    Vec expected = multiply(load(here), load(mask + step * kLanes));
     if (background != nullptr) expected = add(expected, load(background + n * kLanes));
     const Vec counts = load(measured + n * kLanes);
     const Mask modelled = above(expected, least_model);
     store(here, where(modelled, divide(counts, expected)));
-    alignas(64) float y[kLanes], ybar[kLanes], known[kLanes];
-    double logarithm[kLanes];
-    store(y, where(above(counts, zero), counts));
-    store(known, where(modelled, set(1.0F)));
-    store(ybar, expected);
-    for (std::size_t i = 0; i < kLanes; ++i) {
-      expected_sum[i] += static_cast<double>(ybar[i]);
-      excluded_sum[i] += static_cast<double>(y[i]) * (1.0 - static_cast<double>(known[i]));
-      ybar[i] = known[i] > 0.0F ? ybar[i] : 1.0F;
-    }
-    log_lanes(ybar, logarithm);
-    for (std::size_t i = 0; i < kLanes; ++i) log_sum[i] = __builtin_fma(static_cast<double>(y[i]), logarithm[i], log_sum[i]);
+    Vec exponent, mantissa;
+    split(choose(modelled, expected, one), exponent, mantissa);
+    const Vec known = where(modelled, counts);
+    expected_sum.add_product(expected, one);
+    exponent_sum.add_product(known, exponent);
+    mantissa_sum.add_product(known, log_of_mantissa(mantissa));
+    excluded_sum.add_product(subtract(counts, known), one);
   }
-  for (std::size_t i = 0; i < kLanes; ++i) {
-    totals.expected += expected_sum[i];
-    totals.log_term += log_sum[i];
-    totals.excluded += excluded_sum[i];
-  }
+  totals.expected += expected_sum.total();
+  totals.log_term += __builtin_fma(exponent_sum.total(), 6.93147180559945286227e-01, mantissa_sum.total());
+  totals.excluded += excluded_sum.total();
 }
 
 // 65535 exp(-L) to the nearest whole number; L is held below 20, where that is 0. Polynomial: Taylor to the sixth power

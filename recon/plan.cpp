@@ -178,13 +178,27 @@ float view_factor(const image::ProjectionGeometry& g, std::size_t index, const M
   return static_cast<float>(factor * view.duration.count() * static_cast<double>(g.views.size()) / total);
 }
 
-Forecast make_forecast(const PlanData& p, std::size_t levels, const PlanOptions& o) {
+// The part of the attenuation table that is not all 1 and is stored, from four views.
+double stored_share(const PlanData& p, const ResponseTable& response, const AttenuationMap& map) {
+  RayScratch scratch;
+  double kept = 0, all = 0;
+  for (std::size_t i = 0; i < 4; ++i) {
+    ViewPlan view;
+    view.view = p.projections.views.size() * i / 4;
+    make_rows(p, response, view);
+    all += static_cast<double>(view.entries.size() - 8);
+    kept += static_cast<double>(attenuate_view(p, map, view, scratch));
+  }
+  return all > 0 ? kept / all : 1.0;
+}
+
+Forecast make_forecast(const PlanData& p, std::size_t levels, double share, const PlanOptions& o) {
   const double views = static_cast<double>(p.projections.views.size());
   const double columns = static_cast<double>(p.columns.size()), line = static_cast<double>(p.axial.line());
   const double image = 4.0 * columns * line, plane = 4.0 * static_cast<double>(p.state_bins) * line;
   Forecast forecast;
   forecast.columns = p.columns.size();
-  const double table = p.attenuated ? 2.0 * views * columns * line : 0.0;
+  const double table = p.attenuated ? 2.0 * views * columns * line * share : 0.0;
   forecast.attenuation_stored = p.attenuated && table <= static_cast<double>(o.attenuation_memory.count());
   std::size_t groups = 1;
   for (const SubsetPlan& subset : p.subsets) groups = std::max(groups, subset.group_count);
@@ -239,17 +253,29 @@ void build_views(PlanData& p, const ResponseTable& response, const Model& model,
       }
     }
   }
+  constexpr std::size_t kBlock = std::size_t{8} << 20;   // numbers; 16 MiB
 #pragma omp parallel
   {
     RayScratch scratch;
+    std::uint16_t* free_space = nullptr;
+    std::size_t free_size = 0;
 #pragma omp for schedule(dynamic)
     for (std::size_t v = 0; v < p.views.size(); ++v) {
       ViewPlan& view = p.views[v];
       make_rows(p, response, view);
       if (!p.forecast.attenuation_stored) continue;
       const std::size_t kept = attenuate_view(p, map, view, scratch) * p.axial.line();
-      view.attenuation = Buffer<std::uint16_t>(std::max<std::size_t>(kept, 1));
-      std::copy_n(scratch.table.data(), kept, view.attenuation.data());
+      if (kept > free_size || free_space == nullptr) {
+        Buffer<std::uint16_t> block(std::max(kept, kBlock));
+        free_space = block.data();
+        free_size = block.size();
+#pragma omp critical
+        p.factors.push_back(std::move(block));
+      }
+      std::copy_n(scratch.table.data(), kept, free_space);
+      view.attenuation = free_space;
+      free_space += kept;
+      free_size -= kept;
     }
   }
   if (p.attenuated && !p.forecast.attenuation_stored) p.map = std::move(map);
@@ -310,12 +336,13 @@ Result<Plan> make_plan(const image::ProjectionGeometry& geometry, const Model& m
   const std::size_t state_bytes = p.state_bins * p.axial.line() * sizeof(float);   // a batch's states use a quarter of L2
   p.batch = std::clamp<std::size_t>((std::size_t{512} << 10) / state_bytes, 1, kBatch);
   p.subsets = share_views(geometry, std::clamp<std::size_t>(options.subsets, 1, std::max<std::size_t>(1, geometry.views.size() / 4)), options.groups);
-  p.forecast = make_forecast(p, response.levels(), options);
+  const double share = p.attenuated ? stored_share(p, response, map) : 0.0;
+  p.forecast = make_forecast(p, response.levels(), share, options);
   const std::uint64_t limit = options.memory_limit.count();
   if (limit > 0 && p.forecast.memory.count() > limit) {   // slower but smaller, with the same bits
     PlanOptions smaller = options;
     smaller.attenuation_memory = Bytes(0);
-    p.forecast = make_forecast(p, response.levels(), smaller);
+    p.forecast = make_forecast(p, response.levels(), share, smaller);
   }
   if (limit > 0 && p.forecast.memory.count() > limit) {
     return Error{ErrorCode::Unplaceable, "the reconstruction needs " + human_bytes(p.forecast.memory.count()) + " of memory, " +

@@ -33,7 +33,7 @@ struct ViewPlan {
   std::vector<RowEntry> entries;          // padded by 8 for prefetch
   std::vector<Run> runs;
   std::vector<Layer> layers;
-  Buffer<std::uint16_t> attenuation;      // lines of factors that are not all 1; empty: none, or computed when needed
+  const std::uint16_t* attenuation = nullptr;   // lines of factors that are not all 1, in PlanData::factors
 };
 
 // A unit of parallel work: views [begin, end) of this rank's list.
@@ -71,6 +71,7 @@ struct PlanData {
   std::vector<ViewPlan> views;            // this rank's, by subset and group
   std::vector<SubsetPlan> subsets;
   bool attenuated = false;
+  std::vector<Buffer<std::uint16_t>> factors;   // many views' tables in each, on huge pages; empty: made each time
   AttenuationMap map;                     // kept only when factors are computed again each time
   Buffer<float> mask;                     // [step][lane]: 1 on real rows
 
@@ -99,12 +100,23 @@ Buffer<float> to_planes(const PlanData& plan, std::span<const float> projections
 void to_image(const PlanData& plan, std::span<const float> volume, float* image);
 std::vector<float> to_volume(const PlanData& plan, const float* image);
 
+// penalty.cpp. The columns beside each column, and the derivative of the relative difference prior by every voxel.
+class Neighbours final {
+ public:
+  explicit Neighbours(const PlanData& plan);
+  void gradient(const PlanData& plan, const float* image, float gamma, float* out) const;
+
+ private:
+  std::vector<std::array<std::int32_t, 4>> columns_;
+};
+
 // Group images and thread memory, made once per run.
 class Projector final {
  public:
   Projector(const PlanData& plan, Ranks& ranks);
-  // estimate *= A'(y / (A estimate + r)) / A'1 over one subset; totals by view of the geometry, on every rank.
-  void em_update(std::size_t subset, const Planes& planes, float* estimate, std::vector<PlaneTotals>& totals);
+  // estimate *= A'(y / (A estimate + r)) / (A'1 + penalty) over one subset; totals by view of the geometry, on every
+  // rank. `penalty` may be null; the divisor is held above a tenth of A'1.
+  void em_update(std::size_t subset, const Planes& planes, const float* penalty, float* estimate, std::vector<PlaneTotals>& totals);
   // out = A'(planes) over one subset, on every rank. Null planes: of ones on real rows.
   void backward(std::size_t subset, const float* planes, float* out);
   // planes = A image for this rank's views.

@@ -11,6 +11,7 @@ namespace tomogrid::recon {
 struct Projector::Thread {
   Buffer<float> states, lines;
   std::array<ViewPlan, kBatch> views;     // copies with their own attenuation, when that is made each time
+  std::array<Buffer<std::uint16_t>, kBatch> factors;
   RayScratch rays;
 };
 
@@ -59,13 +60,13 @@ std::array<ViewRows, kBatch> Projector::rows_of(std::size_t begin, std::size_t c
       own.view = view->view;
       own.entries = view->entries;
       const std::size_t kept = attenuate_view(plan_, plan_.map, own, thread.rays) * plan_.axial.line();
-      if (own.attenuation.size() < std::max<std::size_t>(kept, 1)) own.attenuation = Buffer<std::uint16_t>(plan_.image_size());
-      std::copy_n(thread.rays.table.data(), kept, own.attenuation.data());
-      rows[v] = {own.entries.data(), view->runs.data(), view->layers.data(), view->layers.size(), own.attenuation.data()};
+      if (thread.factors[v].size() == 0) thread.factors[v] = Buffer<std::uint16_t>(plan_.image_size());
+      std::copy_n(thread.rays.table.data(), kept, thread.factors[v].data());
+      rows[v] = {own.entries.data(), view->runs.data(), view->layers.data(), view->layers.size(), thread.factors[v].data()};
       continue;
     }
     rows[v] = {view->entries.data(), view->runs.data(), view->layers.data(), view->layers.size(),
-               plan_.attenuated ? view->attenuation.data() : nullptr};
+               plan_.attenuated ? view->attenuation : nullptr};
   }
   return rows;
 }
@@ -164,7 +165,7 @@ void Projector::combine(std::size_t subset, float* out, Finish finish) {
   ranks_.gather({out, plan_.image_size()}, counts);
 }
 
-void Projector::em_update(std::size_t subset, const Planes& planes, float* estimate, std::vector<PlaneTotals>& totals) {
+void Projector::em_update(std::size_t subset, const Planes& planes, const float* penalty, float* estimate, std::vector<PlaneTotals>& totals) {
   const std::size_t plane_size = plan_.plane_size(), line = plan_.axial.line(), state_size = plan_.state_bins * line;
   for_groups(subset, [&](const Group& group, Buffer<float>& image, Thread& thread, const Workspace& work) {
     image.clear();
@@ -187,7 +188,10 @@ void Projector::em_update(std::size_t subset, const Planes& planes, float* estim
   });
   const float* sensitivity = plan_.subsets[subset].sensitivity.data();
   combine(subset, estimate, [&](std::size_t offset, std::size_t n, const float* correction) {
-    plan_.kernels->update(estimate + offset, correction, sensitivity + offset, n);
+    if (penalty == nullptr) return plan_.kernels->update(estimate + offset, correction, sensitivity + offset, n);
+    Buffer<float> divisor(n);
+    for (std::size_t i = 0; i < n; ++i) divisor.data()[i] = std::max(sensitivity[offset + i] + penalty[offset + i], 0.1F * sensitivity[offset + i]);
+    plan_.kernels->update(estimate + offset, correction, divisor.data(), n);
   });
   std::vector<double> shared(3 * totals.size(), 0.0);
   for (const Group& group : plan_.subsets[subset].groups) {

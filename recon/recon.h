@@ -118,11 +118,19 @@ struct Checkpoint {
 std::vector<std::uint8_t> encode(const Checkpoint& checkpoint);
 Result<Checkpoint> parse_checkpoint(std::span<const std::uint8_t> bytes);
 
+// Maximum a posteriori by one step late (Green 1990) with the relative difference prior: the divisor A'1 grows by
+// strength x (views of the subset) x dU/dx at the current estimate. 0: plain ML-EM or OSEM.
+struct Penalty {
+  double strength = 0;                  // 0.01 smooths a little, 0.1 much
+  double gamma = 2;                     // larger: edges are penalised less
+};
+
 struct Settings {
   std::size_t iterations = 10;
   Millimetres filter_fwhm{0};           // Gaussian after the last iteration; 0: none
   double stop_change = 0;               // stop when the log-likelihood rises by less, relative; 0: never early
   std::span<const float> background{};  // r, as the projections; empty: none
+  Penalty penalty{};
   const Checkpoint* resume = nullptr;
   const image::Volume* start = nullptr; // of the plan's geometry; null: uniform, scaled to the counts
   // Asked before every update, on every rank; false ends the run with Cancelled. All ranks must agree.

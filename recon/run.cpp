@@ -85,7 +85,7 @@ bool TaskRun::keep_going() {
 }
 
 Result<Reconstruction> TaskRun::iterate() {
-  Settings settings{.iterations = decision_.iterations, .filter_fwhm = decision_.filter_fwhm, .stop_change = decision_.stop_change};
+  Settings settings{.iterations = decision_.iterations, .filter_fwhm = decision_.filter_fwhm, .stop_change = decision_.stop_change, .penalty = decision_.penalty};
   if (task_.resume) settings.resume = &*task_.resume;
   settings.keep_going = [this] { return keep_going(); };
   const auto begin = Clock::now();

@@ -69,6 +69,7 @@ Decision decide(const Task& task) {
   const bool osem = parameter<std::string>(task, "algorithm") == "osem";
   decision.iterations = whole(task, "iterations");
   decision.filter_fwhm = Millimetres(number(task, "filter-fwhm-mm"));
+  decision.penalty = {.strength = number(task, "penalty"), .gamma = number(task, "penalty-gamma")};
   decision.stop_change = number(task, "stop-change");
   decision.checkpoint_every = whole(task, "checkpoint-every");
   decision.previews = flag(task, "previews");
@@ -116,7 +117,7 @@ std::string passport(const Task& task, const Decision& decision, const Plan& pla
         {"half_life_s", decision.model.half_life ? json(decision.model.half_life->count()) : json(nullptr)}, {"scatter", "none"}}},
       {"algorithm",
        {{"subsets", plan.subsets()}, {"iterations", result.history.size()}, {"stopped_early", result.stopped_early},
-        {"filter_fwhm_mm", decision.filter_fwhm.count()}}},
+        {"filter_fwhm_mm", decision.filter_fwhm.count()}, {"penalty", decision.penalty.strength}, {"penalty_gamma", decision.penalty.gamma}}},
       {"counts", {{"measured", result.counts_measured}, {"modelled", result.counts_modelled}, {"excluded", result.counts_excluded}}},
       {"log_likelihood", likelihood},
       {"expected_counts", expected},

@@ -37,6 +37,7 @@ struct Decision {
   std::size_t iterations = 1;
   Millimetres filter_fwhm{0};
   double stop_change = 0;
+  Penalty penalty;
   std::size_t checkpoint_every = 0;
   bool previews = true;
   std::string response_name;                // "LEHR", "given", "off"

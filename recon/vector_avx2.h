@@ -51,6 +51,35 @@ inline Vec power_of_two(Vec k) {
   };
   return {scale(k.a), scale(k.b)};
 }
+inline Vec choose(Mask m, Vec x, Vec y) { return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)}; }
+inline void split(Vec x, Vec& exponent, Vec& mantissa) {
+  const auto part = [](__m256 v, __m256& e, __m256& f) {
+    const __m256i middle = _mm256_set1_epi32(0x3f3504f3);
+    const __m256i bits = _mm256_sub_epi32(_mm256_castps_si256(v), middle);
+    e = _mm256_cvtepi32_ps(_mm256_srai_epi32(bits, 23));
+    f = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x007fffff)), middle));
+  };
+  part(x.a, exponent.a, mantissa.a);
+  part(x.b, exponent.b, mantissa.b);
+}
+struct Sum {
+  __m256d v[4] = {_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()};
+  static __m256d low(__m256 x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
+  static __m256d high(__m256 x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
+  void add_product(Vec x, Vec y) {
+    v[0] = _mm256_fmadd_pd(low(x.a), low(y.a), v[0]);
+    v[1] = _mm256_fmadd_pd(high(x.a), high(y.a), v[1]);
+    v[2] = _mm256_fmadd_pd(low(x.b), low(y.b), v[2]);
+    v[3] = _mm256_fmadd_pd(high(x.b), high(y.b), v[3]);
+  }
+  double total() const {
+    alignas(32) double lanes[16];
+    for (int i = 0; i < 4; ++i) _mm256_store_pd(lanes + 4 * i, v[i]);
+    double sum = 0;
+    for (const double lane : lanes) sum += lane;
+    return sum;
+  }
+};
 inline void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr std::size_t kSplatChunk = 4, kGatherChunk = 4;   // 6 bins x 2 or 4 vectors stay in registers
+constexpr std::size_t kSplatChunk = 2, kGatherChunk = 4;   // 6 bins x 2 or 4 vectors stay in registers
 struct Vec {
   __m512 v;
 };
@@ -42,6 +42,30 @@ inline Vec power_of_two(Vec k) {
   return {_mm512_castsi512_ps(
       _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(k.v), _mm512_set1_epi32(127)), 23))};
 }
+inline Vec choose(Mask m, Vec x, Vec y) { return {_mm512_mask_blend_ps(m.m, y.v, x.v)}; }
+inline void split(Vec x, Vec& exponent, Vec& mantissa) {
+  const __m512i middle = _mm512_set1_epi32(0x3f3504f3);
+  const __m512i bits = _mm512_sub_epi32(_mm512_castps_si512(x.v), middle);
+  exponent = {_mm512_cvtepi32_ps(_mm512_srai_epi32(bits, 23))};
+  mantissa = {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_and_si512(bits, _mm512_set1_epi32(0x007fffff)), middle))};
+}
+struct Sum {
+  __m512d a = _mm512_setzero_pd(), b = _mm512_setzero_pd();
+  static __m512d low(__m512 x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
+  static __m512d high(__m512 x) { return _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1))); }
+  void add_product(Vec x, Vec y) {
+    a = _mm512_fmadd_pd(low(x.v), low(y.v), a);
+    b = _mm512_fmadd_pd(high(x.v), high(y.v), b);
+  }
+  double total() const {
+    alignas(64) double lanes[16];
+    _mm512_store_pd(lanes, a);
+    _mm512_store_pd(lanes + 8, b);
+    double sum = 0;
+    for (const double lane : lanes) sum += lane;
+    return sum;
+  }
+};
 inline void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace

@@ -44,6 +44,30 @@ inline Vec power_of_two(const Vec& k) {
     return r;
   });
 }
+inline Vec choose(const Mask& m, const Vec& a, const Vec& b) { return each([&](int i) { return m.v[i] ? a.v[i] : b.v[i]; }); }
+// x = 2^exponent mantissa, mantissa in [sqrt(1/2), sqrt(2)). Requires positive normal numbers.
+inline void split(const Vec& x, Vec& exponent, Vec& mantissa) {
+  for (int i = 0; i < 16; ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &x.v[i], sizeof bits);
+    bits -= 0x3f3504f3U;
+    exponent.v[i] = static_cast<float>(static_cast<std::int32_t>(bits) >> 23);
+    bits = (bits & 0x007fffffU) + 0x3f3504f3U;
+    std::memcpy(&mantissa.v[i], &bits, sizeof bits);
+  }
+}
+// Sixteen sums in double, added in one order at the end.
+struct Sum {
+  double v[16] = {};
+  void add_product(const Vec& a, const Vec& b) {
+    for (int i = 0; i < 16; ++i) v[i] = std::fma(static_cast<double>(a.v[i]), static_cast<double>(b.v[i]), v[i]);
+  }
+  double total() const {
+    double sum = 0;
+    for (const double lane : v) sum += lane;
+    return sum;
+  }
+};
 inline void prefetch(const float*) {}
 
 }  // namespace

@@ -37,7 +37,7 @@ std::optional<ListenAddress> split(std::string_view text) {
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   } else if (host.find(':') != std::string_view::npos) {
-    return std::nullopt;                  // an IPv6 address without brackets: which colon begins the port?
+    return std::nullopt;  // an IPv6 address without brackets: which colon begins the port?
   }
   ListenAddress address{std::string(host), 0};
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), address.port);
@@ -98,7 +98,9 @@ Result<std::vector<wire::Target>> read_addresses(const std::vector<std::string>&
 Result<ListenAddress> parse_listen(std::string_view text) {
   const auto address = split(text);
   if (!address) {
-    return Error{ErrorCode::Usage, "\"" + printable(text) + "\" is not HOST:PORT; write 127.0.0.1:0 for any free port, *:4040 for every interface"};
+    return Error{ErrorCode::Usage,
+                 "\"" + printable(text) +
+                     "\" is not HOST:PORT; write 127.0.0.1:0 for any free port, *:4040 for every interface"};
   }
   return *address;
 }

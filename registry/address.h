@@ -1,8 +1,8 @@
 // Addresses of roles as people write them: `HOST:PORT,KEY`, on command lines, in INI files and in ready lines.
 //
-// HOST is a name, an IPv4 address, or an IPv6 address in brackets. KEY is the transport key of the role that shall answer there
-// (the certificate it shows must name that key): 64 hexadecimal digits, which no shell or INI file minds, or the 40 characters
-// of Z85 that ZeroMQ uses.
+// HOST is a name, an IPv4 address, or an IPv6 address in brackets. KEY is the transport key of the role that shall
+// answer there (the certificate it shows must name that key): 64 hexadecimal digits, which no shell or INI file minds,
+// or the 40 characters of Z85 that ZeroMQ uses.
 #pragma once
 
 #include <cstdint>

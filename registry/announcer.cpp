@@ -59,16 +59,20 @@ wire::Effects Announcer::handle(const wire::Now& now, const wire::Event& event) 
   } else if (const auto* received = std::get_if<wire::Received>(&event)) {
     const auto from = registries_.links().key_of(received->peer.id);
     if (!from || withdrawn_) return effects;
-    if (const auto* granted = std::get_if<wire::LeaseGranted>(&received->message)) on_granted(now, *from, *granted, effects);
-    if (const auto* refused = std::get_if<wire::LeaseRefused>(&received->message)) on_refused(now, *from, *refused, effects);
+    if (const auto* granted = std::get_if<wire::LeaseGranted>(&received->message))
+      on_granted(now, *from, *granted, effects);
+    if (const auto* refused = std::get_if<wire::LeaseRefused>(&received->message))
+      on_refused(now, *from, *refused, effects);
   }
   return effects;
 }
 
-void Announcer::on_granted(const wire::Now& now, const Key& from, const wire::LeaseGranted& granted, wire::Effects& effects) {
+void Announcer::on_granted(const wire::Now& now, const Key& from, const wire::LeaseGranted& granted,
+                           wire::Effects& effects) {
   Registration& at = at_.at(from);
   if (!at.granted) {
-    effects.push_back(wire::Report{false, "announcer.registered",
+    effects.push_back(wire::Report{false,
+                                   "announcer.registered",
                                    {{"registry", registries_.links().find(from)->peer->name},
                                     {"lease_ms", std::to_string(granted.lease.count())}}});
   }
@@ -80,9 +84,10 @@ void Announcer::on_granted(const wire::Now& now, const Key& from, const wire::Le
   if (!at.announce_next) at.next = at.next ? std::min(*at.next, due) : due;
 }
 
-// "unknown": the registry has lost or never had us: say it all again, now. Anything else (a full registry, a newer process with
-// our keys) may pass: try again after a lease, and say it once.
-void Announcer::on_refused(const wire::Now& now, const Key& from, const wire::LeaseRefused& refused, wire::Effects& effects) {
+// "unknown": the registry has lost or never had us: say it all again, now. Anything else (a full registry, a newer
+// process with our keys) may pass: try again after a lease, and say it once.
+void Announcer::on_refused(const wire::Now& now, const Key& from, const wire::LeaseRefused& refused,
+                           wire::Effects& effects) {
   Registration& at = at_.at(from);
   at.granted = false;
   if (!record_) return;
@@ -91,9 +96,11 @@ void Announcer::on_refused(const wire::Now& now, const Key& from, const wire::Le
     return announce(now, at, effects);
   }
   if (at.refusal != refused.code) {
-    effects.push_back(wire::Report{false, "announcer.refused",
+    effects.push_back(wire::Report{false,
+                                   "announcer.refused",
                                    {{"registry", registries_.links().find(from)->peer->name},
-                                    {"code", refused.code}, {"reason", refused.reason}}});
+                                    {"code", refused.code},
+                                    {"reason", refused.reason}}});
   }
   at.refusal = refused.code;
   at.announce_next = true;
@@ -129,7 +136,8 @@ std::optional<Instant> Announcer::next_deadline() const {
 }
 
 std::size_t Announcer::registries_granted() const {
-  return static_cast<std::size_t>(std::count_if(at_.begin(), at_.end(), [](const auto& entry) { return entry.second.granted; }));
+  return static_cast<std::size_t>(
+      std::count_if(at_.begin(), at_.end(), [](const auto& entry) { return entry.second.granted; }));
 }
 
 }  // namespace tomogrid::registry

@@ -1,8 +1,8 @@
 // Pure: keeps a node's advert alive in every registry that can be reached. Part of the node.
 //
-// As in Jini's join protocol: it registers with every registry it finds, renews each lease after a third of it, announces again
-// when a registry does not know it, and withdraws on a clean shutdown. Its owner hands it every event and every advance() and
-// performs what it answers; its sessions are its own (their dials carry kAnnouncerDial).
+// As in Jini's join protocol: it registers with every registry it finds, renews each lease after a third of it,
+// announces again when a registry does not know it, and withdraws on a clean shutdown. Its owner hands it every event
+// and every advance() and performs what it answers; its sessions are its own (their dials carry kAnnouncerDial).
 #pragma once
 
 #include <chrono>
@@ -18,9 +18,9 @@
 namespace tomogrid::registry {
 
 struct AnnouncerOptions {
-  std::vector<wire::Target> registries = {};               // configured; discovered ones join as they are seen
-  std::chrono::milliseconds lease = std::chrono::milliseconds(3000);      // until a registry says its own
-  std::chrono::milliseconds gather = std::chrono::milliseconds(20);       // changes within this go out as one
+  std::vector<wire::Target> registries = {};  // configured; discovered ones join as they are seen
+  std::chrono::milliseconds lease = std::chrono::milliseconds(3000);  // until a registry says its own
+  std::chrono::milliseconds gather = std::chrono::milliseconds(20);   // changes within this go out as one
 };
 
 class Announcer final {
@@ -28,8 +28,8 @@ class Announcer final {
   // `identity` outlives it, and signs.
   Announcer(const certs::Identity& identity, AnnouncerOptions options);
 
-  // The node's content has changed. Requires content.boot to be this start's. Fills in node, name, keys, sequence and time,
-  // signs, and tells every registry: at once, or when `gather` has passed since the last time.
+  // The node's content has changed. Requires content.boot to be this start's. Fills in node, name, keys, sequence and
+  // time, signs, and tells every registry: at once, or when `gather` has passed since the last time.
   wire::Effects publish(const wire::Now& now, wire::Advert content);
   // A clean goodbye; nothing is announced after it.
   wire::Effects withdraw(const wire::Now& now);
@@ -50,9 +50,9 @@ class Announcer final {
     wire::PeerId peer = 0;
     bool granted = false;
     std::chrono::milliseconds lease{0};
-    std::optional<Instant> next;         // renew, or after a refusal announce again
+    std::optional<Instant> next;  // renew, or after a refusal announce again
     bool announce_next = false;
-    std::string refusal;                 // the last one, so that it is reported once
+    std::string refusal;  // the last one, so that it is reported once
   };
   void sign_and_tell(const wire::Now& now, wire::Effects& effects);
   void announce(const wire::Now& now, Registration& at, wire::Effects& effects);
@@ -62,11 +62,11 @@ class Announcer final {
   const certs::Identity& identity_;
   AnnouncerOptions options_;
   Registries registries_;
-  std::map<Key, Registration> at_;       // registries with a session
+  std::map<Key, Registration> at_;  // registries with a session
   std::optional<wire::Advert> content_;
   std::optional<certs::Signed> record_;
   std::uint64_t sequence_ = 0;
-  bool changed_ = false;                 // content_ is newer than record_
+  bool changed_ = false;  // content_ is newer than record_
   Instant signed_at_{};
   bool withdrawn_ = false;
 };

@@ -34,7 +34,7 @@ void Dialer::unwant(const Key& key, wire::Effects& effects) {
     sessions_.erase(found->second.peer->id);
     effects.push_back(wire::ClosePeer{found->second.peer->id, "done", "nothing more to say"});
   }
-  dials_.erase(found->second.dial);                        // its session, if it comes to one, is closed in on(PeerUp)
+  dials_.erase(found->second.dial);  // its session, if it comes to one, is closed in on(PeerUp)
   links_.erase(found);
 }
 

@@ -1,8 +1,9 @@
 // Pure: keeps one session to each of a set of peers, dialling again after a pause that doubles with every failure.
 //
-// Whoever owns a Dialer hands it every PeerUp, PeerDown and ConnectFailed; it answers only for the dials that carry its own
-// mark (`mark`: one high bit of wire::Connect::dial, a different one per Dialer in a process), so several live in one machine.
-// A link is known by the transport key of its target, because that is what the certificate at the other end must show.
+// Whoever owns a Dialer hands it every PeerUp, PeerDown and ConnectFailed; it answers only for the dials that carry its
+// own mark (`mark`: one high bit of wire::Connect::dial, a different one per Dialer in a process), so several live in
+// one machine. A link is known by the transport key of its target, because that is what the certificate at the other
+// end must show.
 #pragma once
 
 #include <chrono>
@@ -20,9 +21,9 @@ inline constexpr std::uint64_t kAnnouncerDial = std::uint64_t{1} << 60;
 inline constexpr std::uint64_t kManagerDial = std::uint64_t{1} << 59;
 
 struct DialerOptions {
-  std::chrono::milliseconds pause_least{100};    // after the first failure
-  std::chrono::milliseconds pause_most{2000};    // doubles up to here
-  std::chrono::milliseconds settled{3000};       // a session that stood this long clears the count of failures
+  std::chrono::milliseconds pause_least{100};  // after the first failure
+  std::chrono::milliseconds pause_most{2000};  // doubles up to here
+  std::chrono::milliseconds settled{3000};     // a session that stood this long clears the count of failures
 };
 
 class Dialer final {
@@ -31,14 +32,17 @@ class Dialer final {
 
   struct Link {
     wire::Target target;
-    std::optional<wire::Peer> peer;      // the session, while there is one
-    unsigned failures = 0;               // in a row
+    std::optional<wire::Peer> peer;  // the session, while there is one
+    unsigned failures = 0;           // in a row
     std::optional<Error> last_error;
   };
   using Key = certs::TransportPublicKey;
 
-  // Dials until unwant(). The same key with another address: that address from now on, dialled at once when there is no session.
-  void want(const wire::Now& now, const wire::Target& target, wire::Effects& effects) { want(now, target.transport_key, target, effects); }
+  // Dials until unwant(). The same key with another address: that address from now on, dialled at once when there is no
+  // session.
+  void want(const wire::Now& now, const wire::Target& target, wire::Effects& effects) {
+    want(now, target.transport_key, target, effects);
+  }
   // The same under a key of the owner's choice, where two targets may claim one transport key.
   void want(const wire::Now& now, const Key& key, const wire::Target& target, wire::Effects& effects);
   // Ends its session, or lets the dial under way come to nothing.
@@ -62,7 +66,7 @@ class Dialer final {
 
  private:
   struct Entry : Link {
-    std::uint64_t dial = 0;              // under way; 0: none
+    std::uint64_t dial = 0;  // under way; 0: none
     Instant retry_at{};
     Instant up_since{};
   };
@@ -73,8 +77,8 @@ class Dialer final {
   const DialerOptions options_;
   std::map<Key, Entry> links_;
   std::map<wire::PeerId, Key> sessions_;
-  std::map<std::uint64_t, Key> dials_;                     // under way
-  std::multimap<Instant, Key> retries_;                    // may name links that no longer wait: checked when due
+  std::map<std::uint64_t, Key> dials_;   // under way
+  std::multimap<Instant, Key> retries_;  // may name links that no longer wait: checked when due
   std::uint64_t dialled_ = 0;
 };
 

@@ -10,7 +10,8 @@ void Registries::begin(const wire::Now& now, wire::Effects& effects) {
   for (const wire::Target& target : configured_) dialer_.want(now, target, effects);
 }
 
-std::optional<Registries::Change> Registries::handle(const wire::Now& now, const wire::Event& event, wire::Effects& effects) {
+std::optional<Registries::Change> Registries::handle(const wire::Now& now, const wire::Event& event,
+                                                     wire::Effects& effects) {
   begin(now, effects);
   const auto change = [](const std::optional<Dialer::Key>& key, bool up) {
     return key ? std::optional<Change>(Change{*key, up}) : std::nullopt;

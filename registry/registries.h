@@ -1,4 +1,5 @@
-// Pure: sessions to every registry that is configured or that discovery has seen. What the watcher and the announcer share.
+// Pure: sessions to every registry that is configured or that discovery has seen. What the watcher and the announcer
+// share.
 //
 // Discovery is not trusted, so it can neither displace a configured registry nor make us dial without bound: at most
 // `suggested_max` suggestions are followed, and when there are more, the one that has failed most often gives way.
@@ -16,13 +17,15 @@ namespace tomogrid::registry {
 class Registries final {
  public:
   static constexpr std::size_t suggested_max = 16;
-  Registries(std::uint64_t mark, std::vector<wire::Target> configured) : configured_(std::move(configured)), dialer_(mark) {}
+  Registries(std::uint64_t mark, std::vector<wire::Target> configured)
+      : configured_(std::move(configured)), dialer_(mark) {}
 
   struct Change {
     Dialer::Key registry;
-    bool up = false;                     // false: its session ended, or the dial failed
+    bool up = false;  // false: its session ended, or the dial failed
   };
-  // Takes Discovered, PeerUp, PeerDown and ConnectFailed; nullopt when nothing of ours has changed. The first call dials.
+  // Takes Discovered, PeerUp, PeerDown and ConnectFailed; nullopt when nothing of ours has changed. The first call
+  // dials.
   std::optional<Change> handle(const wire::Now& now, const wire::Event& event, wire::Effects& effects);
   void advance(const wire::Now& now, wire::Effects& effects);
   std::optional<Instant> next_deadline() const;

@@ -32,7 +32,8 @@ wire::Effects Registry::handle(const wire::Now& now, const wire::Event& event) {
     } else if (std::holds_alternative<wire::Watch>(message)) {
       on_watch(now, peer);
     } else {
-      effects_.push_back(wire::ClosePeer{peer.id, "protocol", std::string(wire::name_of(message)) + " is nothing to tell a registry"});
+      effects_.push_back(
+          wire::ClosePeer{peer.id, "protocol", std::string(wire::name_of(message)) + " is nothing to tell a registry"});
     }
   } else if (const auto* down = std::get_if<wire::PeerDown>(&event)) {
     on_down(*down);
@@ -50,7 +51,8 @@ void Registry::on_announce(const wire::Now& now, const wire::Peer& peer, const w
   const auto advert = wire::decode_advert(announce.advert.body);
   if (!advert) return refuse(peer, "malformed", advert.error().message);
   if (advert->node != peer.member || advert->signing_key != peer.signing_key) {
-    return refuse(peer, "signature", "the advert speaks of member " + certs::short_text(advert->node) + ", not of its sender");
+    return refuse(peer, "signature",
+                  "the advert speaks of member " + certs::short_text(advert->node) + ", not of its sender");
   }
 
   const auto found = nodes_.find(peer.member);
@@ -59,12 +61,14 @@ void Registry::on_announce(const wire::Now& now, const wire::Peer& peer, const w
       return refuse(peer, "full", "this registry lists " + std::to_string(nodes_.size()) + " nodes and takes no more");
     }
   } else if (advert->boot < found->second.boot) {
-    return refuse(peer, "stale-boot", "a later start of this node is listed (boot " + std::to_string(found->second.boot) + ")");
+    return refuse(peer, "stale-boot",
+                  "a later start of this node is listed (boot " + std::to_string(found->second.boot) + ")");
   } else if (std::tuple(advert->boot, advert->sequence) <= std::tuple(found->second.boot, found->second.sequence)) {
-    return grant(now, peer, found->second);            // nothing new, but a sign of life
+    return grant(now, peer, found->second);  // nothing new, but a sign of life
   }
   if (found == nodes_.end()) {
-    effects_.push_back(wire::Report{false, "registry.node-listed", {{"node", peer.name}, {"member", certs::short_text(peer.member)}}});
+    effects_.push_back(
+        wire::Report{false, "registry.node-listed", {{"node", peer.name}, {"member", certs::short_text(peer.member)}}});
   }
   Entry& entry = nodes_[peer.member];
   entry.record = announce.advert;
@@ -98,7 +102,8 @@ void Registry::grant(const wire::Now& now, const wire::Peer& peer, Entry& entry)
 void Registry::refuse(const wire::Peer& peer, const std::string& code, const std::string& reason) {
   effects_.push_back(wire::Send{peer.id, wire::LeaseRefused{code, reason}});
   if (code != "unknown") {
-    effects_.push_back(wire::Report{false, "registry.refused", {{"member", peer.name}, {"code", code}, {"reason", reason}}});
+    effects_.push_back(
+        wire::Report{false, "registry.refused", {{"member", peer.name}, {"code", code}, {"reason", reason}}});
   }
 }
 
@@ -120,25 +125,28 @@ void Registry::on_withdraw(const wire::Now&, const wire::Peer& peer, const wire:
 
 void Registry::on_watch(const wire::Now& now, const wire::Peer& peer) {
   if (const auto allowed = certs::require(peer.roles, certs::Verb::WatchMembers); !allowed) {
-    effects_.push_back(wire::Report{true, "watch", {{"member", certs::to_string(peer.member)}, {"outcome", "refused: role"}}});
+    effects_.push_back(
+        wire::Report{true, "watch", {{"member", certs::to_string(peer.member)}, {"outcome", "refused: role"}}});
     effects_.push_back(wire::ClosePeer{peer.id, "role", allowed.error().message});
     return;
   }
   const auto found = watchers_.find(peer.id);
   if (found == watchers_.end() && watchers_.size() >= options_.watchers_max) {
-    effects_.push_back(wire::ClosePeer{peer.id, "full", "this registry has " + std::to_string(watchers_.size()) + " watchers and takes no more"});
+    effects_.push_back(wire::ClosePeer{
+        peer.id, "full", "this registry has " + std::to_string(watchers_.size()) + " watchers and takes no more"});
     return;
   }
   if (found != watchers_.end() && now.instant < found->second.snapshot_at + std::chrono::seconds(1)) return;
   watchers_[peer.id] = Watching{peer.name, now.instant};
   if (!next_pulse_) next_pulse_ = now.instant + options_.pulse;
-  for (wire::Snapshot& part : wire::split_snapshot(listing(now))) effects_.push_back(wire::Send{peer.id, std::move(part)});
+  for (wire::Snapshot& part : wire::split_snapshot(listing(now)))
+    effects_.push_back(wire::Send{peer.id, std::move(part)});
 }
 
 void Registry::on_down(const wire::PeerDown& down) {
   watchers_.erase(down.peer.id);
   if (watchers_.empty()) next_pulse_.reset();
-  if (down.reason.starts_with("revoked") && nodes_.contains(down.peer.member)) lose(down.peer.member, "revoked");
+  if (down.code == "revoked" && nodes_.contains(down.peer.member)) lose(down.peer.member, "revoked");
 }
 
 wire::Effects Registry::advance(const wire::Now& now) {
@@ -165,7 +173,8 @@ void Registry::lose(const certs::MemberId& node, const std::string& reason) {
   leases_.erase({entry.until, node});
   if (entry.push_due) pushes_.erase({entry.pushed + options_.push_interval, node});
   tell_watchers(wire::Lost{node, entry.boot, reason});
-  effects_.push_back(wire::Report{false, "registry.node-lost", {{"node", entry.name}, {"member", certs::short_text(node)}, {"reason", reason}}});
+  effects_.push_back(wire::Report{
+      false, "registry.node-lost", {{"node", entry.name}, {"member", certs::short_text(node)}, {"reason", reason}}});
   nodes_.erase(found);
 }
 

@@ -1,15 +1,17 @@
 // Which nodes are in the federation, and until when we believe it.
 //
-// Pure state machine (wire/machine.h): soft state, nothing on disk, no agreement with other registries. Lost with the process;
-// nodes notice ("unknown") and announce again.
+// Pure state machine (wire/machine.h): soft state, nothing on disk, no agreement with other registries. Lost with the
+// process; nodes notice ("unknown") and announce again.
 //
-// A node:   Absent -announce-> Live -renew-> Live -lease ends | withdraws | is revoked-> Absent, told to watchers exactly once.
-//   Adverts are believed from the session of the member they speak of only, signed by that session's key. A newer (boot, sequence)
-//   replaces, an older boot is refused ("stale-boot"). A closed connection alone is no loss: the lease decides.
+// A node:   Absent -announce-> Live -renew-> Live -lease ends | withdraws | is revoked-> Absent, told to watchers
+// exactly once.
+//   Adverts are believed from the session of the member they speak of only, signed by that session's key. A newer
+//   (boot, sequence) replaces, an older boot is refused ("stale-boot"). A closed connection alone is no loss: the lease
+//   decides.
 // A watcher: hears everything, then every change at once, every loss, and a pulse each second: "all others live".
 //
-// Bounds: `nodes_max` (full: announce refused, "full"), `watchers_max` (full: session closed, "full"), one snapshot a second and
-// watcher, one change per `push_interval` and node (later ones replace the waiting one).
+// Bounds: `nodes_max` (full: announce refused, "full"), `watchers_max` (full: session closed, "full"), one snapshot a
+// second and watcher, one change per `push_interval` and node (later ones replace the waiting one).
 #pragma once
 
 #include <chrono>
@@ -25,9 +27,9 @@
 namespace tomogrid::registry {
 
 struct RegistryOptions {
-  std::chrono::milliseconds lease{3000};               // a node silent for so long is lost
+  std::chrono::milliseconds lease{3000};  // a node silent for so long is lost
   std::chrono::milliseconds pulse{1000};
-  std::chrono::milliseconds push_interval{10};         // least time between two changes of one node, against floods
+  std::chrono::milliseconds push_interval{10};  // least time between two changes of one node, against floods
   std::size_t nodes_max = 2000;
   std::size_t watchers_max = 500;
 };
@@ -52,7 +54,7 @@ class Registry final : public wire::Machine {
     std::string name;
     std::uint64_t boot = 0, sequence = 0;
     Instant until;
-    Instant pushed;                                    // last Changed
+    Instant pushed;  // last Changed
     bool push_due = false;
   };
   struct Watching {
@@ -72,12 +74,12 @@ class Registry final : public wire::Machine {
 
   RegistryOptions options_;
   std::map<certs::MemberId, Entry> nodes_;
-  std::set<std::pair<Instant, certs::MemberId>> leases_;     // ends, one per node
-  std::set<std::pair<Instant, certs::MemberId>> pushes_;     // changes that wait for push_interval
+  std::set<std::pair<Instant, certs::MemberId>> leases_;  // ends, one per node
+  std::set<std::pair<Instant, certs::MemberId>> pushes_;  // changes that wait for push_interval
   std::map<wire::PeerId, Watching> watchers_;
-  std::optional<Instant> next_pulse_;                        // while there are watchers
+  std::optional<Instant> next_pulse_;  // while there are watchers
   std::uint64_t pulses_ = 0;
-  wire::Effects effects_;                                    // of the call being handled
+  wire::Effects effects_;  // of the call being handled
 };
 
 }  // namespace tomogrid::registry

@@ -8,13 +8,16 @@ namespace tomogrid::registry {
 // The body is parsed before it is verified, because it names the key; decoding takes any bytes. Nothing of it is used
 // unless that key is the one whose hash the node's id is, and has signed exactly these bytes.
 Result<wire::Advert> open_advert(const certs::Signed& record) {
-  if (record.kind != certs::kinds::advert) return Error{ErrorCode::Unverified, "a record of kind " + record.kind + " is not an advert"};
+  if (record.kind != certs::kinds::advert)
+    return Error{ErrorCode::Unverified, "a record of kind " + record.kind + " is not an advert"};
   auto advert = wire::decode_advert(record.body);
   if (!advert) return advert.error();
   if (certs::member_id(advert->signing_key) != advert->node) {
-    return Error{ErrorCode::Unverified, "an advert of " + certs::short_text(advert->node) + " names a key that is not that member's"};
+    return Error{ErrorCode::Unverified,
+                 "an advert of " + certs::short_text(advert->node) + " names a key that is not that member's"};
   }
-  if (const auto verified = certs::verify(record, certs::kinds::advert, advert->signing_key); !verified) return verified.error();
+  if (const auto verified = certs::verify(record, certs::kinds::advert, advert->signing_key); !verified)
+    return verified.error();
   return advert;
 }
 
@@ -70,12 +73,12 @@ void Watcher::on_listing(const wire::Now& now, const Key& from, const wire::List
   if (known) {
     const auto version = std::tuple(advert->boot, advert->sequence);
     const auto present = std::tuple(at->advert.boot, at->advert.sequence);
-    if (advert->boot < at->advert.boot) return;                      // of an earlier life of that node
+    if (advert->boot < at->advert.boot) return;  // of an earlier life of that node
     if (version <= present) {
       at->heard = now.instant;
       return note(advert->node);
     }
-    if (advert->boot > at->advert.boot) vouched_[advert->node].clear();   // the others vouch for an earlier life
+    if (advert->boot > at->advert.boot) vouched_[advert->node].clear();  // the others vouch for an earlier life
   } else if (nodes_.size() >= options_.nodes_max) {
     return;
   }
@@ -153,8 +156,9 @@ std::vector<NodeView>::iterator Watcher::place_of(const certs::MemberId& node) {
 }
 
 const NodeView* Watcher::find(const certs::MemberId& node) const {
-  const auto at = std::lower_bound(nodes_.begin(), nodes_.end(), node,
-                                   [](const NodeView& view, const certs::MemberId& id) { return view.advert.node < id; });
+  const auto at =
+      std::lower_bound(nodes_.begin(), nodes_.end(), node,
+                       [](const NodeView& view, const certs::MemberId& id) { return view.advert.node < id; });
   return at != nodes_.end() && at->advert.node == node ? &*at : nullptr;
 }
 
@@ -162,6 +166,8 @@ bool Watcher::complete() const {
   return std::any_of(telling_.begin(), telling_.end(), [](const auto& entry) { return entry.second.complete; });
 }
 
-std::size_t Watcher::registries_up() const { return telling_.size(); }
+std::size_t Watcher::registries_up() const {
+  return telling_.size();
+}
 
 }  // namespace tomogrid::registry

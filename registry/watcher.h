@@ -1,12 +1,16 @@
-// Pure: the listing of nodes as told by every registry that can be reached, merged. Part of the manager and of the client.
+// Pure: the listing of nodes as told by every registry that can be reached, merged. Part of the manager and of the
+// client.
 //
-// Not a machine of its own: its owner hands it every event, every advance() and performs what it answers. Its sessions are
-// its own (their dials carry kWatcherDial); events of others it ignores.
+// Not a machine of its own: its owner hands it every event, every advance() and performs what it answers. Its sessions
+// are its own (their dials carry kWatcherDial); events of others it ignores.
 //
 // What is believed, and until when:
-// - An advert counts when it is signed by the key whose hash is its node's id; the newest (boot, sequence) wins. So a registry
-//   can hide a node or invent one, but cannot alter what a node says; that a node is a member at all shows when it is dialled.
-// - A registry vouches for a node from its Listing for the remaining lease, counted from hearing, and after each Pulse for one
+// - An advert counts when it is signed by the key whose hash is its node's id; the newest (boot, sequence) wins. So a
+// registry
+//   can hide a node or invent one, but cannot alter what a node says; that a node is a member at all shows when it is
+//   dialled.
+// - A registry vouches for a node from its Listing for the remaining lease, counted from hearing, and after each Pulse
+// for one
 //   lease more, until it says Lost. A node is listed while any registry vouches for its present boot.
 // - A session that ends is no loss: what that registry said runs out one lease after its last word.
 #pragma once
@@ -28,8 +32,8 @@ namespace tomogrid::registry {
 // One node of the listing.
 struct NodeView {
   wire::Advert advert;
-  certs::Signed record;                // the advert as signed, to hand on
-  Instant heard;                       // last sign of life, by way of a registry
+  certs::Signed record;  // the advert as signed, to hand on
+  Instant heard;         // last sign of life, by way of a registry
 };
 
 struct WatcherOptions {
@@ -64,7 +68,7 @@ class Watcher final {
  private:
   using Key = Dialer::Key;
   struct Telling {
-    bool complete = false;                       // its snapshot of this session has ended
+    bool complete = false;  // its snapshot of this session has ended
     std::set<certs::MemberId> in_snapshot;
   };
   void on_message(const wire::Now& now, const Key& from, const wire::Message& message);
@@ -79,10 +83,10 @@ class Watcher final {
 
   WatcherOptions options_;
   Registries registries_;
-  std::map<Key, Telling> telling_;                                  // by registry with a session
-  std::vector<NodeView> nodes_;                                     // by id
-  std::map<certs::MemberId, std::map<Key, Instant>> vouched_;       // of listed nodes: by whom, until when
-  std::optional<Instant> check_at_;      // no vouch ends before this; pulses may have moved the first end further out
+  std::map<Key, Telling> telling_;                             // by registry with a session
+  std::vector<NodeView> nodes_;                                // by id
+  std::map<certs::MemberId, std::map<Key, Instant>> vouched_;  // of listed nodes: by whom, until when
+  std::optional<Instant> check_at_;  // no vouch ends before this; pulses may have moved the first end further out
   std::uint64_t revision_ = 0;
 };
 

@@ -19,6 +19,8 @@ struct Leaf {
   std::optional<Error> error;
 };
 
+Buffer new_buffer(std::uint64_t size) { return std::make_shared_for_overwrite<std::uint8_t[]>(size); }
+
 }  // namespace
 
 Bulk::Bulk(PeerId peer, Windows windows, Pool& pool, StreamStore* store, Hooks hooks)
@@ -121,8 +123,8 @@ void Bulk::fetch(Planned& planned) {
   }
   const StreamSender::Chunk chunk = planned.chunk;
   std::function<Leaf()> work = [source = stream.source.get(), chunk] {
-    Leaf read{std::make_shared<std::vector<std::uint8_t>>(chunk.length), {}, std::nullopt};
-    if (auto done = source->read(chunk.offset, *read.bytes); !done) read.error = done.error();
+    Leaf read{new_buffer(chunk.length), {}, std::nullopt};
+    if (auto done = source->read(chunk.offset, {read.bytes.get(), chunk.length}); !done) read.error = done.error();
     return read;
   };
   on_pool<Leaf>(stream.strand, std::move(work), [chunk](Bulk& self, Leaf read) {
@@ -139,9 +141,10 @@ void Bulk::read_leaf(std::uint32_t number, std::uint64_t leaf, bool keep) {
   stream.claimed[leaf] = true;
   if (!keep) ++stream.hashing;
   std::function<Leaf()> work = [source = stream.source.get(), leaf, hash, size = leaf_length(leaf, stream.length)] {
-    Leaf read{std::make_shared<std::vector<std::uint8_t>>(size), {}, std::nullopt};
-    if (auto done = source->read(leaf * kLeafSize, *read.bytes); !done) read.error = done.error();
-    if (!read.error && hash) read.digest = certs::hash_leaf(*read.bytes);
+    Leaf read{new_buffer(size), {}, std::nullopt};
+    const std::span<std::uint8_t> bytes(read.bytes.get(), size);
+    if (auto done = source->read(leaf * kLeafSize, bytes); !done) read.error = done.error();
+    if (!read.error && hash) read.digest = certs::hash_leaf(bytes);
     return read;
   };
   on_pool<Leaf>(stream.strand, std::move(work), [number, leaf, keep, hash](Bulk& self, Leaf read) {
@@ -186,6 +189,7 @@ void Bulk::source_failed(std::uint32_t number, const std::string& reason) { perf
 
 bool Bulk::pump(bool connected) {
   if (broken_) return false;
+  if (!waiting_.empty()) begin_waiting();
   hash_rest();
   plan();
   if (!connected) return false;
@@ -215,7 +219,7 @@ bool Bulk::offered(const StreamOffer& offer) {
     hooks_.drop("a stream number was used twice");
     return false;
   }
-  if (receiver_.count() + asked_.size() >= kStreamsMax) {
+  if (receiver_.count() + asked_.size() + waiting_.size() >= kStreamsMax) {
     perform(receiver_.decline(offer.number, "busy", "too many streams at once in one session"));
     return false;
   }
@@ -230,6 +234,24 @@ void Bulk::receive_stream(const ReceiveStream& effect) {
     return;
   }
   asked_.erase(asked);
+  if (const auto older = receiver_.find(effect.key)) perform(receiver_.stop(*older, "superseded", "offered again", true));
+  waiting_.push_back(effect);
+  begin_waiting();
+}
+
+// A sink is written by one strand at a time, also across sessions: what a cut one still has under way is stored first, and then
+// need not come again.
+void Bulk::begin_waiting() {
+  for (const ReceiveStream& effect : std::exchange(waiting_, {})) {
+    if (hooks_.sink_is_free(effect.job, effect.key)) {
+      begin_receiving(effect);
+    } else {
+      waiting_.push_back(effect);
+    }
+  }
+}
+
+void Bulk::begin_receiving(const ReceiveStream& effect) {
   TOMOGRID_ASSERT(store_ != nullptr);
   auto sink = store_->open_sink(effect.job, effect.key, effect.length);
   if (!sink) {
@@ -238,9 +260,15 @@ void Bulk::receive_stream(const ReceiveStream& effect) {
     return;
   }
   const std::vector<Range> stored = (*sink)->stored();
-  incoming_[effect.number] = {std::move(*sink), effect.job, pool_.new_strand()};
+  Arriving& stream = incoming_[effect.number];
+  stream = {std::move(*sink), effect.job, pool_.new_strand()};
+  hooks_.hold_sink(effect.job, effect.key, stream.sink);
   hooks_.need_connection();
   perform(receiver_.accept(effect.number, effect.key, effect.length, stored));
+}
+
+void Bulk::supersede(const StreamKey& key) {
+  if (const auto number = receiver_.find(key)) perform(receiver_.stop(*number, "superseded", "offered in another session", true));
 }
 
 void Bulk::chunk(const ChunkHeader& header, Payload payload) {
@@ -284,7 +312,8 @@ void Bulk::hash_stored(std::uint32_t number, std::uint64_t leaf) {
   const std::uint64_t size = leaf_length(leaf, receiver_.length(number));
   std::function<Leaf()> work = [sink = found->second.sink.get(), leaf, size] {
     Leaf read;
-    std::vector<std::uint8_t> bytes(size);
+    const Buffer buffer = new_buffer(size);
+    const std::span<std::uint8_t> bytes(buffer.get(), size);
     if (auto done = sink->read(leaf * kLeafSize, bytes); !done) {
       read.error = done.error();
     } else {
@@ -315,6 +344,12 @@ void Bulk::stop_stream(const StopStream& effect) {
     asked_.erase(asked);
     return perform(receiver_.decline(number, effect.code, reason));
   }
+  for (auto waiting = waiting_.begin(); waiting != waiting_.end(); ++waiting) {
+    if (waiting->key != effect.key) continue;
+    const std::uint32_t number = waiting->number;
+    waiting_.erase(waiting);
+    return perform(receiver_.decline(number, effect.code, reason));
+  }
   if (const auto number = sender_.find(effect.key)) perform(sender_.stop(*number, effect.code, reason, false));
   if (const auto number = receiver_.find(effect.key)) perform(receiver_.stop(*number, effect.code, reason, false));
 }
@@ -328,6 +363,12 @@ void Bulk::handle(Instant now, const Message& message) {
     return;
   }
   if (abort != nullptr && asked_.erase(abort->number) > 0) return;      // withdrawn before the machine answered
+  for (auto waiting = waiting_.begin(); abort != nullptr && waiting != waiting_.end(); ++waiting) {
+    if (waiting->number != abort->number) continue;
+    hooks_.tell(StreamBroken{peer_, waiting->key, abort->code, abort->reason});
+    waiting_.erase(waiting);
+    return;
+  }
   perform(receiver_.handle(message));
 }
 
@@ -335,6 +376,7 @@ void Bulk::break_all(const std::string& code, const std::string& reason) {
   if (broken_) return;
   perform(sender_.break_all(code, reason));
   perform(receiver_.break_all(code, reason));
+  for (const ReceiveStream& effect : std::exchange(waiting_, {})) hooks_.tell(StreamBroken{peer_, effect.key, code, reason});
   broken_ = true;
 }
 

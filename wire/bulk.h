@@ -17,8 +17,9 @@
 
 namespace tomogrid::wire {
 
-// Bytes shared by the chunks cut from them; never changed once filled.
-using Buffer = std::shared_ptr<std::vector<std::uint8_t>>;
+// Bytes shared by the chunks cut from them; never changed once filled, and not cleared before: that would cost a tenth of the
+// hashing.
+using Buffer = std::shared_ptr<std::uint8_t[]>;
 // A received payload, whatever holds it; let go on any thread.
 struct Payload {
   std::shared_ptr<const void> owner;
@@ -36,6 +37,10 @@ class Bulk final : public std::enable_shared_from_this<Bulk> {
     std::function<void(Event)> tell;
     std::function<void(const std::string&)> drop;                   // the peer broke the rules
     std::function<void()> need_connection;                          // a stream is about to flow
+    // Whether no other sink of this stream lives: one that was cut may still be written on the pool. Ends a stream that another
+    // session receives under the same key, which is then free soon.
+    std::function<bool(const JobKey&, const StreamKey&)> sink_is_free;
+    std::function<void(const JobKey&, const StreamKey&, const std::shared_ptr<StreamSink>&)> hold_sink;
     // False: full, offer again later.
     std::function<bool(const ChunkHeader&, const Buffer&, std::size_t offset)> send;
   };
@@ -45,6 +50,8 @@ class Bulk final : public std::enable_shared_from_this<Bulk> {
   void send_stream(const SendStream& effect);
   void receive_stream(const ReceiveStream& effect);
   void stop_stream(const StopStream& effect);
+  // The same stream begins in another session.
+  void supersede(const StreamKey& key);
   // From the peer: StreamOffer (false: not for the machine), the other stream messages, chunks.
   bool offered(const StreamOffer& offer);
   void handle(Instant now, const Message& message);
@@ -79,6 +86,8 @@ class Bulk final : public std::enable_shared_from_this<Bulk> {
   };
 
   void perform(StreamEffects effects);
+  void begin_receiving(const ReceiveStream& effect);
+  void begin_waiting();
   void plan();
   void fetch(Planned& planned);
   void read_leaf(std::uint32_t number, std::uint64_t leaf, bool keep);
@@ -103,6 +112,7 @@ class Bulk final : public std::enable_shared_from_this<Bulk> {
   std::map<std::uint32_t, Outgoing> outgoing_;
   std::map<std::uint32_t, Arriving> incoming_;
   std::map<std::uint32_t, StreamOffer> asked_;                      // offers that the machine has not answered
+  std::vector<ReceiveStream> waiting_;                              // answered; an older sink is still being written
   std::deque<Planned> planned_;
   std::uint64_t planned_bytes_ = 0;
   bool broken_ = false;

@@ -47,6 +47,7 @@ void Guard::condemn(int descriptor, Instant when, std::string reason) {
   if (found == visitors_.end() || (found->second.condemned && *found->second.condemned <= when)) return;
   found->second.condemned = when;
   found->second.reason = std::move(reason);
+  found->second.told = true;
 }
 
 const Endpoint* Guard::find(int descriptor) const {
@@ -71,10 +72,9 @@ std::vector<Guard::Verdict> Guard::judge(Instant now,
       if (*bytes > allowed) reason = human_bytes(*bytes - visitor.delivered) + " received without a whole message";
     }
     if (reason.empty()) continue;
-    const bool stranger = !visitor.admitted;
-    if (stranger) --strangers_;
+    if (!visitor.admitted) --strangers_;
     visitor.ended = true;
-    verdicts.push_back({descriptor, visitor.peer, std::move(reason), stranger});
+    verdicts.push_back({descriptor, visitor.peer, std::move(reason), visitor.told});
   }
   return verdicts;
 }

@@ -51,7 +51,7 @@ class Guard final {
     int descriptor = -1;
     Endpoint peer;
     std::string reason;
-    bool stranger = false;
+    bool told = false;                            // condemned by the session, which has said why already
   };
   // Whom to end now, each once. `received`: bytes that the process has read from the connection so far; nullopt when that cannot
   // be told.
@@ -68,6 +68,7 @@ class Guard final {
     bool ended = false;                           // said once; gone() follows
     std::optional<Instant> condemned;
     std::string reason;
+    bool told = false;
   };
   GuardLimits limits_;
   std::map<int, Visitor> visitors_;

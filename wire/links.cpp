@@ -52,9 +52,9 @@ std::string Loop::Implementation::judge(const Gate::Knock& knock) {
   if (leaving_) refusal = "leaving";
   if (self_.revocations.revokes(knock.key)) refusal = "revoked";
   if (refusal.empty() && knock.door == "bulk" && !bulk_keys_.contains(knock.key)) refusal = "no session";
-  if (refusal.empty() && !knocks_.may_knock(clock_.now(), knock.address, knock.key)) refusal = "knocks too often";
-  if (!refusal.empty() && refusals_.may_say(clock_.now())) {
-    report(true, "door.refused", {{"door", knock.door}, {"address", knock.address}, {"reason", refusal}});
+  if (refusal.empty() && knock.door != "bulk" && !knocks_.may_knock(clock_.now(), knock.address, knock.key)) refusal = "knocks too often";
+  if (!refusal.empty()) {
+    report_throttled("door.refused", {{"door", knock.door}, {"address", knock.address}, {"reason", refusal}});
   }
   return refusal;
 }
@@ -139,6 +139,7 @@ void Loop::Implementation::serve_control_door() {
   if (!control_door_) return;
   const Now time = now();
   control_door_->look(time.instant);
+  if (control_door_->watched()) next_housekeeping_ = std::min(next_housekeeping_, time.instant + kTick);
   for (int i = 0; i < kControlMessagesPerRound; ++i) {
     auto arrival = control_door_->receive(time.instant, 1);
     if (!arrival) {
@@ -171,6 +172,7 @@ void Loop::Implementation::serve_bulk_door() {
   if (!bulk_door_) return;
   const Instant time = clock_.now();
   bulk_door_->look(time);
+  if (bulk_door_->watched()) next_housekeeping_ = std::min(next_housekeeping_, time + kTick);
   for (int i = 0; i < kBulkMessagesPerRound; ++i) {
     auto arrival = bulk_door_->receive(time, 2);
     if (!arrival) {
@@ -195,7 +197,7 @@ void Loop::Implementation::on_join(const Door::Arrival& arrival) {
   const auto session = join != nullptr ? sessions_.find(join->session) : sessions_.end();
   Link* link = session != sessions_.end() ? find(session->second) : nullptr;
   if (link == nullptr || link->over || !link->bulk_route.empty() || link->session.peer()->certificate.transport_key != arrival.key) {
-    report(true, "bulk.refused", {{"address", bulk_door_->address_of(arrival.route)}, {"reason", "no session of this key to join"}});
+    report_throttled("bulk.refused", {{"address", bulk_door_->address_of(arrival.route)}, {"reason", "no session of this key to join"}});
     return bulk_door_->condemn(arrival.route, clock_.now(), "no session to join");
   }
   link->bulk_route = arrival.route;
@@ -270,6 +272,10 @@ void Loop::Implementation::open(Link& link, const SessionUp& up) {
   hooks.tell = [this](Event event) { tell(std::move(event)); };
   hooks.drop = [&link](const std::string& reason) { link.to_drop = reason; };
   hooks.need_connection = [this, &link] { dial_bulk(link); };
+  hooks.sink_is_free = [this](const JobKey& job, const StreamKey& key) { return sink_is_free(job, key); };
+  hooks.hold_sink = [this, &link](const JobKey& job, const StreamKey& key, const std::shared_ptr<StreamSink>& sink) {
+    sinks_[{job, key}] = {link.id, sink};
+  };
   hooks.send = [this, &link](const ChunkHeader& header, const Buffer& bytes, std::size_t offset) {
     return send_chunk(link, header, bytes, offset);
   };
@@ -284,6 +290,17 @@ void Loop::Implementation::open(Link& link, const SessionUp& up) {
   if (++bulk_keys_[key] > options_.sessions_per_member_max) {
     link.to_drop = "more than " + std::to_string(options_.sessions_per_member_max) + " sessions of one member";
   }
+}
+
+bool Loop::Implementation::sink_is_free(const JobKey& job, const StreamKey& key) {
+  const auto held = sinks_.find({job, key});
+  if (held == sinks_.end()) return true;
+  if (held->second.sink.expired()) {
+    sinks_.erase(held);
+    return true;
+  }
+  if (Link* owner = find(held->second.owner); owner != nullptr && owner->bulk) owner->bulk->supersede(key);
+  return false;
 }
 
 void Loop::Implementation::say(Link& link, const Message& message) {
@@ -304,7 +321,7 @@ bool Loop::Implementation::send_chunk(Link& link, const ChunkHeader& header, con
   Frames frames;
   frames.push_back(message_of(encode(header)));
   // The library lets go of the buffer from its own thread when it is done.
-  frames.emplace_back(bytes->data() + offset, header.length, [](void*, void* hint) { delete static_cast<Buffer*>(hint); },
+  frames.emplace_back(bytes.get() + offset, header.length, [](void*, void* hint) { delete static_cast<Buffer*>(hint); },
                       new Buffer(bytes));
   const Sent sent = link.bulk_line ? link.bulk_line->send(std::move(frames)) : bulk_door_->send(link.bulk_route, std::move(frames));
   if (sent == Sent::Full) return false;
@@ -330,13 +347,13 @@ void Loop::Implementation::finish(Link& link, const std::string& code, const std
   if (link.over) return;
   link.over = true;
   const bool ordinary = code == "shutdown" || code == "lost" || code == "idle" || (by_peer && link.bulk != nullptr);
-  if (!ordinary && refusals_.may_say(clock_.now())) {
-    report(true, by_peer ? "session.refused-by-peer" : "session.ended",
-           {{"address", where(link)}, {"member", link.bulk ? certs::short_text(link.peer.member) : "unknown"}, {"code", code}, {"reason", reason}});
+  if (!ordinary) {
+    report_throttled(by_peer ? "session.refused-by-peer" : "session.ended",
+                     {{"address", where(link)}, {"member", link.bulk ? certs::short_text(link.peer.member) : "unknown"}, {"code", code}, {"reason", reason}});
   }
   if (link.bulk) {
     link.bulk->break_all("session", reason);
-    tell(PeerDown{link.peer, reason});
+    tell(PeerDown{link.peer, reason, code});
   } else if (link.line) {
     const std::string text = by_peer && code != "lost" ? where(link) + " refused: " + reason : where(link) + ": " + reason;
     tell(ConnectFailed{link.dial, {code_of(code, by_peer), code == "lost" ? reason : text}});
@@ -406,8 +423,8 @@ void Loop::Implementation::settle_round() {
 void Loop::Implementation::enforce(Door& door, const char* name) {
   const Instant time = clock_.now();
   for (const Guard::Verdict& verdict : door.enforce(time)) {
-    if (!verdict.stranger || !refusals_.may_say(time)) continue;
-    report(true, "connection.ended", {{"door", name}, {"address", verdict.peer.address}, {"reason", verdict.reason}});
+    if (verdict.told) continue;
+    report_throttled("connection.ended", {{"door", name}, {"address", verdict.peer.address}, {"reason", verdict.reason}});
   }
 }
 
@@ -439,8 +456,11 @@ void Loop::Implementation::keep_house() {
     if (const auto deadline = (*door)->next_deadline()) next_housekeeping_ = std::min(next_housekeeping_, *deadline);
     if ((*door)->watched()) next_housekeeping_ = std::min(next_housekeeping_, time.instant + kTick);
   }
-  if (const std::uint64_t hidden = refusals_.take_hidden(); hidden > 0) {
-    report(true, "refusals.more", {{"count", std::to_string(hidden)}});
+  std::erase_if(sinks_, [](const auto& held) { return held.second.sink.expired(); });
+  for (auto& [event, throttle] : throttles_) {
+    if (const std::uint64_t hidden = throttle.take_hidden(); hidden > 0) {
+      report(true, "more", {{"event", event}, {"count", std::to_string(hidden)}});
+    }
   }
 }
 

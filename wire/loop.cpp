@@ -18,6 +18,13 @@ namespace {
 
 constexpr std::size_t kEventsPerPass = 256;
 
+KnockLimits knock_limits(const LoopOptions& options) {
+  KnockLimits limits;
+  limits.per_second = options.knocks_per_second;
+  limits.burst = options.knocks_burst;
+  return limits;
+}
+
 zmq::context_t make_context() {
   zmq::context_t context(2);                         // I/O threads: control, bulk
   context.set(zmq::ctxopt::max_sockets, 8192);
@@ -62,6 +69,7 @@ Loop::Implementation::Implementation(certs::Member& member, const Clock& clock, 
       context_(make_context()),
       pool_(options.pool_threads, [this] { bell_.ring(); }),
       gate_(context_, [this](const Gate::Knock& knock) { return judge(knock); }),
+      knocks_(knock_limits(options)),
       next_housekeeping_(clock.now()) {}
 
 Loop::Implementation::~Implementation() {
@@ -259,6 +267,11 @@ void Loop::Implementation::report(const Report& what) {
 
 void Loop::Implementation::report(bool audit, std::string event, std::vector<std::pair<std::string, std::string>> fields) {
   report(Report{audit, std::move(event), std::move(fields)});
+}
+
+// What strangers can cause in any number must not fill an audit log.
+void Loop::Implementation::report_throttled(std::string event, std::vector<std::pair<std::string, std::string>> fields) {
+  if (throttles_[event].may_say(clock_.now())) report(true, std::move(event), std::move(fields));
 }
 
 // ---- The public face --------------------------------------------------------------------------------------------------------------

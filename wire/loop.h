@@ -31,6 +31,7 @@ struct LoopOptions {
   std::uint64_t stream_window = 16 * 1024 * 1024;      // credit ahead of what is stored, per stream
   std::uint64_t session_window = 64 * 1024 * 1024;     // for all streams of a session
   std::uint64_t undelivered_max = 4 * 1024 * 1024;     // the guard's bound on bytes received and not delivered
+  double knocks_per_second = 100, knocks_burst = 400;  // of one address by keys that never showed a valid hello
   unsigned pool_threads = 2;
 };
 

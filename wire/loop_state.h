@@ -81,6 +81,7 @@ struct Loop::Implementation {
   void pass(Effects effects, bool after_failure);
   void perform(Effects& effects);
   void report(const Report& report);
+  void report_throttled(std::string event, std::vector<std::pair<std::string, std::string>> fields);
   void report(bool audit, std::string event, std::vector<std::pair<std::string, std::string>> fields);
   void run_posts();
   void run_due();
@@ -106,6 +107,7 @@ struct Loop::Implementation {
   void say(Link& link, const Message& message);
   bool send_chunk(Link& link, const ChunkHeader& header, const Buffer& bytes, std::size_t offset);
   void dial_bulk(Link& link);
+  bool sink_is_free(const JobKey& job, const StreamKey& key);
   void adopt(const certs::Signed& record);
   void end(Link& link, const std::string& code, const std::string& reason) { perform_session(link, link.session.end(code, reason)); }
   void pump();
@@ -142,13 +144,19 @@ struct Loop::Implementation {
   std::map<certs::TransportPublicKey, unsigned> bulk_keys_;   // of open sessions here: who may knock at the bulk door
   PeerId last_id_ = 0;
 
+  struct HeldSink {
+    PeerId owner = 0;
+    std::weak_ptr<StreamSink> sink;
+  };
+  std::map<std::pair<JobKey, StreamKey>, HeldSink> sinks_;
+
   std::deque<Event> inbox_;
   bool running_ = false, dispatching_ = false, leaving_ = false;
   Instant leave_by_;
   std::map<int, std::function<void()>> watched_;
   std::multimap<Instant, std::function<void()>> due_;
   Instant next_housekeeping_;
-  Throttle refusals_;
+  std::map<std::string, Throttle> throttles_;            // by event: what strangers can cause
   Traffic traffic_;
 };
 

@@ -94,7 +94,7 @@ struct Row {
 
 // ---- Events ----------------------------------------------------------------------------------------------------------
 struct PeerUp { Peer peer; };
-struct PeerDown { Peer peer; std::string reason; };
+struct PeerDown { Peer peer; std::string reason; std::string code = {}; };   // code: of the bye, or a word of wire/session.h; "lost" for a cut
 struct ConnectFailed { std::uint64_t dial = 0; Error error; };
 struct Received { Peer peer; Message message; };         // stream and session messages are handled below and do not arrive here, StreamOffer excepted
 struct RangeStored { PeerId peer = 0; StreamKey key; std::uint64_t offset = 0, length = 0; };

@@ -14,7 +14,7 @@ namespace tomogrid::image {
 
 namespace {
 
-constexpr double kTcHalfLifeSeconds = 6.0067 * 3600;      // Tc-99m
+constexpr double kTcHalfLifeSeconds = 6.0067 * 3600;  // Tc-99m
 constexpr double kDegree = phantom::kPi / 180;
 
 struct Wanted {
@@ -28,7 +28,8 @@ struct Wanted {
 std::pair<double, double> two_numbers(const Arguments& arguments, const char* name) {
   const std::string text = arguments.text(name);
   const auto refuse = [&]() -> Failure {
-    return {ErrorCode::Usage, std::string("--") + name + " " + text + ": two numbers with a comma between, as 1.466,0.0163"};
+    return {ErrorCode::Usage,
+            std::string("--") + name + " " + text + ": two numbers with a comma between, as 1.466,0.0163"};
   };
   const std::size_t comma = text.find(',');
   if (comma == std::string::npos) throw refuse();
@@ -51,8 +52,10 @@ Orbit orbit_of(const Arguments& arguments, const Phantom& source) {
               .per_view = Seconds(arguments.number("seconds", 0.001, 3600)),
               .heads = static_cast<std::uint32_t>(arguments.integer("heads", 1, 4))};
   const std::string direction = arguments.text("direction");
-  if (direction == "cc") orbit.arc = Radians(-orbit.arc.count());
-  else if (direction != "cw") throw Failure(ErrorCode::Usage, "--direction " + direction + ": cw or cc");
+  if (direction == "cc")
+    orbit.arc = Radians(-orbit.arc.count());
+  else if (direction != "cw")
+    throw Failure(ErrorCode::Usage, "--direction " + direction + ": cw or cc");
   if (orbit.views % orbit.heads != 0) {
     throw Failure(ErrorCode::Usage, "--views " + std::to_string(orbit.views) + " cannot be shared by " +
                                         std::to_string(orbit.heads) + " heads: take a multiple");
@@ -71,11 +74,16 @@ Wanted wanted_of(const Arguments& arguments) {
   wanted.geometry = circular_scan(size, size, bin, bin, orbit_of(arguments, wanted.phantom));
   const auto [sigma0, slope] = two_numbers(arguments, "response");
   wanted.physics = {.response = {.sigma0 = Millimetres(sigma0), .slope = slope},
-                    .attenuation = !arguments.flag("no-attenuation"), .half_life = {}};
+                    .attenuation = !arguments.flag("no-attenuation"),
+                    .half_life = {}};
   wanted.request = {.counts = arguments.number("counts", 1, 1e11),
-                    .seed = static_cast<std::uint64_t>(arguments.integer("seed", 0, INT64_MAX)), .facts = {}};
-  wanted.request.facts = {.nuclide = "Tc-99m", .half_life = Seconds(kTcHalfLifeSeconds),
-                          .windows = {{.lower_kev = 126.45, .upper_kev = 154.55}}, .collimator = "LEHR", .counts = true};
+                    .seed = static_cast<std::uint64_t>(arguments.integer("seed", 0, INT64_MAX)),
+                    .facts = {}};
+  wanted.request.facts = {.nuclide = "Tc-99m",
+                          .half_life = Seconds(kTcHalfLifeSeconds),
+                          .windows = {{.lower_kev = 126.45, .upper_kev = 154.55}},
+                          .collimator = "LEHR",
+                          .counts = true};
   return wanted;
 }
 
@@ -86,10 +94,16 @@ nlohmann::json summary_of(const Simulation& simulation, const std::vector<std::s
     most = std::max(most, static_cast<double>(value));
   }
   const ProjectionGeometry& geometry = simulation.projections.geometry;
-  return {{"preset", simulation.phantom.name}, {"bins", geometry.bins}, {"rows", geometry.rows},
-          {"views", geometry.views.size()}, {"bin_mm", geometry.bin_mm.count()},
-          {"radius_mm", geometry.views.front().radius.count()}, {"counts", counts}, {"counts_per_bin_max", most},
-          {"sampling_level", simulation.convergence.sampling.level}, {"halving_change", simulation.convergence.change},
+  return {{"preset", simulation.phantom.name},
+          {"bins", geometry.bins},
+          {"rows", geometry.rows},
+          {"views", geometry.views.size()},
+          {"bin_mm", geometry.bin_mm.count()},
+          {"radius_mm", geometry.views.front().radius.count()},
+          {"counts", counts},
+          {"counts_per_bin_max", most},
+          {"sampling_level", simulation.convergence.sampling.level},
+          {"halving_change", simulation.convergence.change},
           {"files", files}};
 }
 
@@ -106,11 +120,21 @@ int list_presets(bool json) {
   nlohmann::json rows = nlohmann::json::array();
   for (const std::string& name : preset_names()) {
     const Phantom one = preset(name).or_throw();
-    rows.push_back({{"preset", name}, {"summary", one.summary}, {"field_mm", one.field.count()}, {"radius_mm", one.radius.count()}});
+    rows.push_back({{"preset", name},
+                    {"summary", one.summary},
+                    {"field_mm", one.field.count()},
+                    {"radius_mm", one.radius.count()}});
     if (!json) std::cout << name << std::string(13 - name.size(), ' ') << one.summary << "\n";
   }
   if (json) std::cout << rows.dump() << "\n";
   return 0;
+}
+
+void require_scan_name(const std::string& path) {
+  const std::string extension = std::filesystem::path(path).extension();
+  if (extension != ".dcm" && extension != ".hs" && extension != ".h33") {
+    throw Failure(ErrorCode::Usage, path + ": a scan's name must end in .dcm, .hs or .h33");
+  }
 }
 
 int run(const Arguments& arguments) {
@@ -122,6 +146,8 @@ int run(const Arguments& arguments) {
   const auto truth_path = arguments.optional_text("truth"), mu_path = arguments.optional_text("mu"),
              clean_path = arguments.optional_text("noise-free");
   // Asked before the computation, not after.
+  for (const std::string& path : outputs) require_scan_name(path);
+  if (clean_path) require_scan_name(*clean_path);
   for (const auto& path : {truth_path, mu_path}) {
     if (path) can_save_volume(*path).or_throw();
   }
@@ -129,8 +155,7 @@ int run(const Arguments& arguments) {
   if (!position) throw Failure(ErrorCode::Usage, "--position " + arguments.text("position") + ": HFS, HFP, FFS or FFP");
 
   const Wanted wanted = wanted_of(arguments);
-  const Simulation simulation =
-      simulate(wanted.phantom, wanted.geometry, wanted.physics, wanted.request).or_throw();
+  const Simulation simulation = simulate(wanted.phantom, wanted.geometry, wanted.physics, wanted.request).or_throw();
   ScanLabels labels;
   labels.series_description = "Simulated SPECT, preset " + simulation.phantom.name;
   labels.position = *position;
@@ -153,8 +178,10 @@ int run(const Arguments& arguments) {
     files.push_back(*mu_path);
   }
   const nlohmann::json summary = summary_of(simulation, files);
-  if (arguments.flag("json")) std::cout << summary.dump() << "\n";
-  else print(summary);
+  if (arguments.flag("json"))
+    std::cout << summary.dump() << "\n";
+  else
+    print(summary);
   return 0;
 }
 
@@ -167,7 +194,8 @@ Command phantom_command() {
   command.usage = "-o SCAN [--preset NAME] [options]";
   command.description =
       "Computes the expected counts of every bin from analytic solids with attenuation and the collimator's response,\n"
-      "adds Poisson noise, and writes the scan. Nothing passes through a voxel grid; the truth volume and the attenuation\n"
+      "adds Poisson noise, and writes the scan. Nothing passes through a voxel grid; the truth volume and the "
+      "attenuation\n"
       "map are averages over voxels of the same solids. The same options give the same bytes on every machine.\n"
       "docs/phantom.md describes the presets and how a bin is computed.";
   command.options = {
@@ -193,7 +221,8 @@ Command phantom_command() {
       {"no-attenuation", "", "let the body absorb nothing"},
       {"position", "P", "how the patient lay, for DICOM: HFS, HFP, FFS or FFP", "HFS"}};
   command.examples = {"tomogrid phantom -o scan.dcm",
-                      "tomogrid phantom --preset nema --size 128 --views 120 --counts 1e7 -o nema.dcm --truth nema.nii.gz --mu mu.nii.gz",
+                      "tomogrid phantom --preset nema --size 128 --views 120 --counts 1e7 -o nema.dcm --truth "
+                      "nema.nii.gz --mu mu.nii.gz",
                       "tomogrid phantom --list"};
   command.run = run;
   return command;

@@ -34,7 +34,7 @@ class Stream {
   std::uint64_t state_;
 };
 
-constexpr double kPartMean = 32.0;      // exp(-32) is far above the smallest double, and 53 bits resolve its tails
+constexpr double kPartMean = 32.0;  // exp(-32) is far above the smallest double, and 53 bits resolve its tails
 
 double draw_part(double mean, double probability_of_zero, Stream& stream) {
   const double target = stream.uniform();
@@ -43,7 +43,7 @@ double draw_part(double mean, double probability_of_zero, Stream& stream) {
     count += 1;
     probability *= mean / count;
     cumulative += probability;
-    if (probability < 1e-300) break;    // the rest is below rounding
+    if (probability < 1e-300) break;  // the rest is below rounding
   }
   return count;
 }

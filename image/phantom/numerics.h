@@ -73,10 +73,14 @@ inline std::pair<double, double> sin_cos(double x) {
   s = r * (1.0 + s);
   c = 1.0 + c;
   switch (static_cast<std::int64_t>(quarter) & 3) {
-    case 0: return {s, c};
-    case 1: return {c, -s};
-    case 2: return {-s, -c};
-    default: return {-c, s};
+    case 0:
+      return {s, c};
+    case 1:
+      return {c, -s};
+    case 2:
+      return {-s, -c};
+    default:
+      return {-c, s};
   }
 }
 

@@ -10,7 +10,9 @@ namespace tomogrid::image {
 
 namespace {
 
-Error bad(std::string message) { return {ErrorCode::BadInput, std::move(message)}; }
+Error bad(std::string message) {
+  return {ErrorCode::BadInput, std::move(message)};
+}
 
 bool finite(std::initializer_list<double> values) {
   for (const double value : values) {
@@ -37,7 +39,8 @@ Result<void> check_reach(const Phantom& phantom, const ProjectionGeometry& geome
     const View& view = geometry.views[k];
     const auto refuse = [&](const std::string& what) {
       return bad("'" + what + "' reaches the collimator face in view " + std::to_string(k + 1) +
-                 ": the orbit's radius is " + std::to_string(view.radius.count()) + " mm; take a larger one");
+                 ": the orbit's radius is " + std::to_string(std::lround(view.radius.count())) +
+                 " mm; take a larger one");
     };
     const phantom::LineFrame frame = phantom::frame_of_view(view.angle);
     const phantom::Lines lines(phantom, frame);
@@ -56,9 +59,12 @@ Result<void> check_reach(const Phantom& phantom, const ProjectionGeometry& geome
 bool Solid::contains(double px, double py, double pz) const {
   const double i = (px - x) / a, j = (py - y) / b, k = (pz - z) / c;
   switch (shape) {
-    case Shape::Ellipsoid: return i * i + j * j + k * k <= 1;
-    case Shape::EllipticCylinder: return i * i + j * j <= 1 && std::abs(k) <= 1;
-    case Shape::Box: return std::abs(i) <= 1 && std::abs(j) <= 1 && std::abs(k) <= 1;
+    case Shape::Ellipsoid:
+      return i * i + j * j + k * k <= 1;
+    case Shape::EllipticCylinder:
+      return i * i + j * j <= 1 && std::abs(k) <= 1;
+    case Shape::Box:
+      return std::abs(i) <= 1 && std::abs(j) <= 1 && std::abs(k) <= 1;
   }
   return false;
 }
@@ -66,16 +72,22 @@ bool Solid::contains(double px, double py, double pz) const {
 ProjectionGeometry circular_scan(std::size_t bins, std::size_t rows, Millimetres bin, Millimetres row,
                                  const Orbit& orbit) {
   TOMOGRID_ASSERT(orbit.heads > 0 && orbit.views % orbit.heads == 0);
-  ProjectionGeometry geometry{.bins = bins, .rows = rows, .bin_mm = bin, .row_mm = row,
+  ProjectionGeometry geometry{.bins = bins,
+                              .rows = rows,
+                              .bin_mm = bin,
+                              .row_mm = row,
                               .u0 = bin * (-0.5 * (static_cast<double>(bins) - 1)),
-                              .v0 = row * (-0.5 * (static_cast<double>(rows) - 1)), .views = {}};
+                              .v0 = row * (-0.5 * (static_cast<double>(rows) - 1)),
+                              .views = {}};
   const std::size_t per_head = orbit.views / orbit.heads;
   const double step = orbit.arc.count() / static_cast<double>(orbit.views);
   for (std::uint32_t head = 0; head < orbit.heads; ++head) {
     for (std::size_t k = 0; k < per_head; ++k) {
       const double angle = orbit.first.count() + step * static_cast<double>(head * per_head + k);
-      geometry.views.push_back({.angle = Radians(angle), .radius = orbit.radius,
-                                .start = orbit.per_view * static_cast<double>(k), .duration = orbit.per_view,
+      geometry.views.push_back({.angle = Radians(angle),
+                                .radius = orbit.radius,
+                                .start = orbit.per_view * static_cast<double>(k),
+                                .duration = orbit.per_view,
                                 .detector = head});
     }
   }
@@ -87,7 +99,8 @@ Result<void> check(const Phantom& phantom, const ProjectionGeometry& geometry, c
     return bad("a scan needs bins, rows and views; this one has " + std::to_string(geometry.bins) + ", " +
                std::to_string(geometry.rows) + " and " + std::to_string(geometry.views.size()));
   }
-  if (!(geometry.bin_mm.count() > 0 && geometry.row_mm.count() > 0)) return bad("bins and rows must be above 0 mm wide");
+  if (!(geometry.bin_mm.count() > 0 && geometry.row_mm.count() > 0))
+    return bad("bins and rows must be above 0 mm wide");
   if (!(physics.response.sigma0.count() > 0 && physics.response.slope >= 0)) {
     return bad("the collimator response needs sigma0 above 0 mm and a slope of 0 or more");
   }

@@ -28,11 +28,12 @@ using phantom::kPi;
 using phantom::Lines;
 using phantom::Segment;
 
-constexpr std::size_t kNodes = 16;          // depths at which the response is evaluated
-constexpr double kTailSigmas = 6.0;         // 2e-9 of a Gaussian lies outside
-constexpr std::size_t kLanes = 4;           // Gauss points handled side by side
+constexpr std::size_t kNodes = 12;   // depths at which the response is evaluated; a multiple of kLanes
+constexpr double kTailSigmas = 6.0;  // 2e-9 of a Gaussian lies outside
+constexpr std::size_t kLanes = 4;    // Gauss points handled side by side
+using Lanes = double __attribute__((vector_size(kLanes * sizeof(double))));
 struct GaussPoint {
-  double at = 0, weight = 0;                // on [-1, 1]
+  double at = 0, weight = 0;  // on [-1, 1]
 };
 constexpr std::array<GaussPoint, 3> kGauss3{{{-0.77459666924148337704, 0.55555555555555555556},
                                              {0, 0.88888888888888888889},
@@ -43,12 +44,12 @@ constexpr std::array<GaussPoint, 6> kGauss6{{{-0.93246951420315202781, 0.1713244
                                              {0.23861918608319690863, 0.46791393457269104739},
                                              {0.66120938646626451366, 0.36076157304813860757},
                                              {0.93246951420315202781, 0.17132449237917034504}}};
-constexpr double kPieceMm = 80.0;           // longest piece for six Gauss points at level 0; three up to a quarter of it
+constexpr double kPieceMm = 80.0;  // longest piece for six Gauss points at level 0; three up to a quarter of it
 
 // T_m at the Chebyshev nodes, and the matrix that turns moments into weights of the nodes.
 struct Chebyshev {
   std::array<double, kNodes> node{};
-  std::array<std::array<double, kNodes>, kNodes> weight{};   // [node][moment]
+  std::array<std::array<double, kNodes>, kNodes> weight{};  // [node][moment]
   Chebyshev() {
     for (std::size_t j = 0; j < kNodes; ++j) {
       const double angle = kPi * (2.0 * static_cast<double>(j) + 1.0) / (2.0 * kNodes);
@@ -78,7 +79,7 @@ class LineIntegrator {
     depth_.clear();
     exponent_.clear();
     weight_.clear();
-    double attenuated = 0;    // L at the near end of the segment
+    double attenuated = 0;  // L at the near end of the segment
     for (const Segment& segment : segments) {
       const double mu = attenuation_ ? segment.mu : 0.0;
       if (segment.activity > 0) add(segment, mu, attenuated);
@@ -117,24 +118,18 @@ class LineIntegrator {
   }
 
   void accumulate(Moments& out) const {
-    double sums[kNodes][kLanes] = {};
+    Lanes sums[kNodes] = {};
     for (std::size_t i = 0; i < depth_.size(); i += kLanes) {
-      double t2[kLanes], before[kLanes], now[kLanes];
+      double attenuated[kLanes];
 #pragma omp simd
-      for (std::size_t l = 0; l < kLanes; ++l) {
-        const double q = weight_[i + l] * exp_of_negative(exponent_[i + l]);
-        before[l] = q;
-        now[l] = q * depth_[i + l];
-        t2[l] = 2 * depth_[i + l];
-      }
+      for (std::size_t l = 0; l < kLanes; ++l) attenuated[l] = weight_[i + l] * exp_of_negative(exponent_[i + l]);
+      const Lanes t{depth_[i], depth_[i + 1], depth_[i + 2], depth_[i + 3]}, t2 = t + t;
+      Lanes before{attenuated[0], attenuated[1], attenuated[2], attenuated[3]}, now = before * t;
       for (std::size_t m = 0; m < kNodes; ++m) {
-#pragma omp simd
-        for (std::size_t l = 0; l < kLanes; ++l) {
-          sums[m][l] += before[l];
-          const double next = t2[l] * now[l] - before[l];
-          before[l] = now[l];
-          now[l] = next;
-        }
+        sums[m] += before;
+        const Lanes next = t2 * now - before;
+        before = now;
+        now = next;
       }
     }
     for (std::size_t m = 0; m < kNodes; ++m) out[m] = (sums[m][0] + sums[m][1]) + (sums[m][2] + sums[m][3]);
@@ -149,14 +144,14 @@ class LineIntegrator {
 // One lateral direction: bins, and a grid of `per_bin` cells in each, extended by the response's reach and cut to what
 // the phantom can touch. Cell i covers bin first_bin + i / per_bin.
 struct Sample {
-  double fraction = 0.5, weight = 1;         // within a cell; the weights of a cell sum to 1
+  double fraction = 0.5, weight = 1;  // within a cell; the weights of a cell sum to 1
 };
 
 struct Axis {
-  double bin = 0, first_edge = 0;     // mm; edge of detector bin 0
+  double bin = 0, first_edge = 0;  // mm; edge of detector bin 0
   std::ptrdiff_t bins = 0;
   std::ptrdiff_t per_bin = 1, reach = 1;
-  std::ptrdiff_t first_bin = 0, count = 0;   // bins of the grid; cells = count * per_bin
+  std::ptrdiff_t first_bin = 0, count = 0;  // bins of the grid; cells = count * per_bin
   double step() const { return bin / static_cast<double>(per_bin); }
   std::ptrdiff_t cells() const { return count * per_bin; }
   double edge(std::ptrdiff_t cell) const {
@@ -243,7 +238,10 @@ class ViewProjector {
  public:
   ViewProjector(const Phantom& phantom, const ProjectionGeometry& geometry, const View& view,
                 const PhantomPhysics& physics, int level)
-      : phantom_(phantom), physics_(physics), view_(view), lines_(phantom, phantom::frame_of_view(view.angle)),
+      : phantom_(phantom),
+        physics_(physics),
+        view_(view),
+        lines_(phantom, phantom::frame_of_view(view.angle)),
         range_{.middle = 0.5 * (lines_.w_min() + lines_.w_max()),
                .half = std::max(0.5 * (lines_.w_max() - lines_.w_min()), 1e-6)},
         integrator_(range_, physics.attenuation, level) {
@@ -363,8 +361,8 @@ class ViewProjector {
   }
 
   // Weight of the line through a cell's middle. The midpoint rule is exact to all orders far inside a smooth part, but
-  // where plain cells meet finely sampled ones it misses h^2/24 of the second derivative: plain cells add that by second
-  // differences, which cancel between plain neighbours (Euler and Maclaurin's formula in two dimensions).
+  // where plain cells meet finely sampled ones it misses h^2/24 of the second derivative: plain cells add that by
+  // second differences, which cancel between plain neighbours (Euler and Maclaurin's formula in two dimensions).
   double middle_weight(std::ptrdiff_t j, std::ptrdiff_t i) const {
     const auto plain = [&](std::ptrdiff_t y, std::ptrdiff_t x) {
       const bool outside = y < 0 || x < 0 || y >= v_.cells() || x >= u_.cells();
@@ -405,7 +403,7 @@ class ViewProjector {
   void blur(double* out) const {
     static const Chebyshev chebyshev;
     const std::ptrdiff_t rows_fine = v_.cells();
-    std::vector<double> plane(static_cast<std::size_t>(u_.cells()));            // [phase][bin of the grid]
+    std::vector<double> plane(static_cast<std::size_t>(u_.cells()));  // [phase][bin of the grid]
     std::vector<double> along_u(static_cast<std::size_t>(rows_fine * u_.bins));
     for (std::size_t n = 0; n < kNodes; ++n) {
       const double width = sigma(range_.middle + range_.half * chebyshev.node[n]);
@@ -442,7 +440,7 @@ class ViewProjector {
       const double* source = &plane[static_cast<std::size_t>(phase * u_.count)];
       for (std::ptrdiff_t tap = 0; tap < taps; ++tap) {
         const double k = table[static_cast<std::size_t>(phase * taps + tap)];
-        const std::ptrdiff_t shift = u_.first_bin + tap - u_.reach;       // grid bin 0 lands on this detector bin
+        const std::ptrdiff_t shift = u_.first_bin + tap - u_.reach;  // grid bin 0 lands on this detector bin
         const std::ptrdiff_t first = std::max<std::ptrdiff_t>(0, -shift), last = std::min(u_.count, u_.bins - shift);
 #pragma omp simd
         for (std::ptrdiff_t b = first; b < last; ++b) out[b + shift] += k * source[b];
@@ -501,7 +499,7 @@ class ViewProjector {
   Lines::Scratch scratch_;
   std::vector<Segment> segments_;
   std::vector<std::uint8_t> samples_;
-  std::vector<double> moments_;     // [cell][moment]
+  std::vector<double> moments_;  // [cell][moment]
 };
 
 // Mean of exp(-lambda t) over the view.

@@ -20,9 +20,15 @@ Interval reach(const Solid& solid, double nx, double ny, double nz) {
   const double ax = solid.a * nx, by = solid.b * ny, cz = solid.c * nz;
   double half = 0;
   switch (solid.shape) {
-    case Solid::Shape::Ellipsoid: half = std::sqrt(ax * ax + by * by + cz * cz); break;
-    case Solid::Shape::EllipticCylinder: half = std::sqrt(ax * ax + by * by) + std::abs(cz); break;
-    case Solid::Shape::Box: half = std::abs(ax) + std::abs(by) + std::abs(cz); break;
+    case Solid::Shape::Ellipsoid:
+      half = std::sqrt(ax * ax + by * by + cz * cz);
+      break;
+    case Solid::Shape::EllipticCylinder:
+      half = std::sqrt(ax * ax + by * by) + std::abs(cz);
+      break;
+    case Solid::Shape::Box:
+      half = std::abs(ax) + std::abs(by) + std::abs(cz);
+      break;
   }
   return {centre - half, centre + half};
 }
@@ -98,8 +104,8 @@ Lines::Lines(const Phantom& phantom, const LineFrame& f) {
       }
     }
     regions_.push_back(placed);
-    shadow_ = {std::min(shadow_.u_min, u.least), std::max(shadow_.u_max, u.most),
-               std::min(shadow_.v_min, v.least), std::max(shadow_.v_max, v.most)};
+    shadow_ = {std::min(shadow_.u_min, u.least), std::max(shadow_.u_max, u.most), std::min(shadow_.v_min, v.least),
+               std::max(shadow_.v_max, v.most)};
     w_min_ = std::min(w_min_, w.least);
     w_max_ = std::max(w_max_, w.most);
   }
@@ -124,8 +130,8 @@ bool Lines::cross(const Placed& region, double u, double v, double& begin, doubl
               clip_ball(d[0] * d[0] + d[1] * d[1], p[0] * d[0] + p[1] * d[1], p[0] * p[0] + p[1] * p[1], begin, end);
         break;
       case Solid::Shape::Box:
-        hit = clip_slab(p[0], d[0], begin, end) && clip_slab(p[1], d[1], begin, end) &&
-              clip_slab(p[2], d[2], begin, end);
+        hit =
+            clip_slab(p[0], d[0], begin, end) && clip_slab(p[1], d[1], begin, end) && clip_slab(p[2], d[2], begin, end);
         break;
     }
     if (!hit) return false;

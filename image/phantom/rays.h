@@ -11,7 +11,7 @@ namespace tomogrid::image::phantom {
 
 // A piece of a line inside one material. Merged: neighbours differ in activity or mu.
 struct Segment {
-  double begin = 0, end = 0;      // position along the line, begin < end
+  double begin = 0, end = 0;  // position along the line, begin < end
   double activity = 0, mu = 0;
   std::uint32_t material = 0;
 };
@@ -39,7 +39,10 @@ class Lines final {
 
   // The pieces of line (u, v) from small w to large. Uses `scratch` so that a loop allocates nothing.
   struct Scratch {
-    struct Crossing { double begin, end; std::uint32_t region; };
+    struct Crossing {
+      double begin, end;
+      std::uint32_t region;
+    };
     std::vector<Crossing> crossings;
     std::vector<double> cuts;
   };
@@ -54,7 +57,7 @@ class Lines final {
   double w_min(std::size_t region) const { return regions_[region].w_min; }
 
  private:
-  struct Cut {                    // one solid, scaled so that it is a unit sphere, cylinder or cube
+  struct Cut {  // one solid, scaled so that it is a unit sphere, cylinder or cube
     Solid::Shape shape;
     double u[3], v[3], w[3], centre[3];
   };

@@ -12,8 +12,8 @@ namespace {
 using phantom::Lines;
 using phantom::Segment;
 
-constexpr int kInterior = 6;      // lines along each side of a column where no surface is vertical
-constexpr int kRim = 64;          // ... and where materials change between its corners or inside it
+constexpr int kInterior = 6;  // lines along each side of a column where no surface is vertical
+constexpr int kRim = 64;      // ... and where materials change between its corners or inside it
 
 std::uint64_t signature(const std::vector<Segment>& segments) {
   std::uint64_t hash = 1469598103934665603ULL;
@@ -121,8 +121,8 @@ Volume mu_volume(const Phantom& source, const VolumeGeometry& grid) {
 }
 
 VolumeGeometry grid_of(const ProjectionGeometry& geometry) {
-  VolumeGeometry grid = centred_grid(geometry.bins, geometry.bins, geometry.rows, geometry.bin_mm, geometry.bin_mm,
-                                     geometry.row_mm);
+  VolumeGeometry grid =
+      centred_grid(geometry.bins, geometry.bins, geometry.rows, geometry.bin_mm, geometry.bin_mm, geometry.row_mm);
   grid.z0 = geometry.v0;
   return grid;
 }

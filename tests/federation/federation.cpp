@@ -93,7 +93,7 @@ Ready Federation::start_manager(const std::string& name, const std::vector<std::
 
 Ready Federation::start_node(const std::string& name, const NodeSpec& spec) {
   if (!std::filesystem::exists(home_of(name))) add_member(name, certs::Role::Node);
-  std::vector<std::string> words{"node", "--listen", "127.0.0.1:0", "--cores", std::to_string(spec.cores), "--rate", std::to_string(spec.gflops)};
+  std::vector<std::string> words{"node", "--listen", spec.listen, "--cores", std::to_string(spec.cores), "--rate", std::to_string(spec.gflops)};
   for (const std::string& word : registry_options()) words.push_back(word);
   words.insert(words.end(), spec.options.begin(), spec.options.end());
   return start(name, words);

@@ -4,6 +4,7 @@
 // with the scope.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -27,7 +28,8 @@ struct Ready {
 struct NodeSpec {
   int cores = 1;
   double gflops = 1.0;                           // per core
-  std::vector<std::string> options;              // more words for `tomogrid node`
+  std::vector<std::string> options = {};         // more words for `tomogrid node`
+  std::string listen = "127.0.0.1:0";
 };
 
 class Federation {
@@ -46,6 +48,8 @@ class Federation {
   Ready start_node(const std::string& name, const NodeSpec& spec = {});
   Process& process(const std::string& name) { return *processes_.at(name); }
   const Ready& ready(const std::string& name) const { return ready_.at(name); }
+  // Whoever is told the address of `name` from now on comes by way of `port` (a Relay).
+  void route(const std::string& name, std::uint16_t port) { ready_.at(name).control_port = port; }
   void kill(const std::string& name);            // SIGKILL, and waits for the end
   void end(const std::string& name);             // SIGTERM, and waits for the end
 

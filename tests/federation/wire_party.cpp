@@ -100,13 +100,13 @@ std::shared_ptr<MemoryStreams::Content> MemoryStreams::get(const StreamKey& key)
 }
 
 Party::Party(certs::Authority& authority, const std::string& name, certs::Roles roles, LoopOptions options,
-             std::chrono::milliseconds clock_shift, std::unique_ptr<certs::SecretKeys> keys)
-    : Party(identity_of(authority, name, roles, std::move(keys)), options, clock_shift) {}
+             std::chrono::milliseconds clock_shift, std::unique_ptr<certs::SecretKeys> keys, StreamStore* store)
+    : Party(identity_of(authority, name, roles, std::move(keys)), options, clock_shift, store) {}
 
-Party::Party(std::unique_ptr<certs::Identity> identity, LoopOptions options, std::chrono::milliseconds clock_shift)
+Party::Party(std::unique_ptr<certs::Identity> identity, LoopOptions options, std::chrono::milliseconds clock_shift, StreamStore* store)
     : clock_(clock_shift),
       member_(std::move(identity), folder_.path() / "revocations.list"),
-      loop_(member_, clock_, *this, Ports{nullptr, &streams, nullptr, &reports_}, options) {}
+      loop_(member_, clock_, *this, Ports{nullptr, store != nullptr ? store : &streams, nullptr, &reports_}, options) {}
 
 Party::~Party() { stop(); }
 

@@ -60,9 +60,11 @@ class Party final : private Machine {
  public:
   using React = std::function<Effects(const Event&)>;
   Party(certs::Authority& authority, const std::string& name, certs::Roles roles, LoopOptions options = {},
-        std::chrono::milliseconds clock_shift = 0ms, std::unique_ptr<certs::SecretKeys> keys = nullptr);
+        std::chrono::milliseconds clock_shift = 0ms, std::unique_ptr<certs::SecretKeys> keys = nullptr,
+        StreamStore* store = nullptr);
   // With an identity made by the test (expired, of another authority, ...).
-  Party(std::unique_ptr<certs::Identity> identity, LoopOptions options = {}, std::chrono::milliseconds clock_shift = 0ms);
+  Party(std::unique_ptr<certs::Identity> identity, LoopOptions options = {}, std::chrono::milliseconds clock_shift = 0ms,
+        StreamStore* store = nullptr);
   ~Party();
 
   void listen(bool bulk = true);
@@ -94,6 +96,16 @@ class Party final : private Machine {
       return false;
     });
     return found;
+  }
+  // True when so many of this kind have come.
+  template <class Kind>
+  bool wait_count(std::size_t wanted, std::chrono::milliseconds limit = 10s) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, limit, [&] {
+      std::size_t seen = 0;
+      for (const Event& event : events_) seen += std::holds_alternative<Kind>(event) ? 1 : 0;
+      return seen >= wanted;
+    });
   }
   template <class Kind>
   std::size_t count() {

@@ -1,4 +1,5 @@
-// The JSON headers that come to a node from the network. What is read must pass the checks and encode to the same value.
+// The JSON headers that come to a node from the network. What is read must pass the checks and encode to the same
+// value.
 #include <cstdlib>
 
 #include "image/stream_format.h"

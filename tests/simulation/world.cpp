@@ -27,7 +27,9 @@ wire::JobKey own_key(const Member& member, const job::JobId& id) { return {membe
 
 job::Digest worker_root(const std::string& output, const job::Parameters& parameters, const std::vector<job::StreamFact>& inputs) {
   std::string all = output + "\n" + job::canonical_text(parameters);
-  for (const job::StreamFact& input : inputs) all += "\n" + input.name + " " + to_hex(input.root);
+  std::vector<job::StreamFact> sorted = inputs;
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (const job::StreamFact& input : sorted) all += "\n" + input.name + " " + to_hex(input.root);
   return certs::sha256(bytes_of(all));
 }
 

@@ -39,7 +39,8 @@ void Sim::crash(Host host) {
   }
   for (const std::uint64_t id : ended) {
     const Session& session = sessions_.at(id);
-    const Duration delay = whole(session.ends[0].host, session.ends[1].host) ? latency() : Duration(options_.heartbeat_timeout);
+    const Duration delay =
+        whole(session.ends[0].host, session.ends[1].host) ? latency() : Duration(options_.heartbeat_timeout);
     end_session(id, "connection reset", delay, delay);
   }
 }
@@ -53,13 +54,18 @@ wire::Target Sim::target(Host host, certs::Role role) const {
   return target;
 }
 
-wire::Route Sim::route(Host host) const { return {"direct", hosts_.at(host).name, static_cast<std::uint16_t>(1000 + host)}; }
-
-Duration Sim::latency() {
-  return std::uniform_int_distribution<Duration::rep>(options_.latency_least.count(), options_.latency_most.count())(random_) * 1ns;
+wire::Route Sim::route(Host host) const {
+  return {"direct", hosts_.at(host).name, static_cast<std::uint16_t>(1000 + host)};
 }
 
-// ---- links -----------------------------------------------------------------------------------------------------------
+Duration Sim::latency() {
+  return std::uniform_int_distribution<Duration::rep>(options_.latency_least.count(),
+                                                      options_.latency_most.count())(random_) *
+         1ns;
+}
+
+// ---- links
+// -----------------------------------------------------------------------------------------------------------
 
 void Sim::isolate(Host host) {
   for (Host other = 0; other < hosts_.size(); ++other) {
@@ -107,7 +113,8 @@ void Sim::link_was_cut() {
   }
 }
 
-// ---- sessions --------------------------------------------------------------------------------------------------------
+// ---- sessions
+// --------------------------------------------------------------------------------------------------------
 
 void Sim::connect(Host host, const wire::Connect& connect) {
   const wire::Target& target = connect.target;
@@ -121,47 +128,49 @@ void Sim::connect(Host host, const wire::Connect& connect) {
   if (other == hosts_.size()) return fail(latency(), "no such address");
   if (!whole(host, other)) return fail(options_.connect_timeout, "no answer");
   // Two round trips: greet and hello each way.
-  at(now_ + latency() + latency() + latency() + latency(), [this, host, other, target, dial = connect.dial, run = hosts_[host].run, fail] {
-    if (hosts_[host].run != run || hosts_[host].machine == nullptr) return;
-    if (!whole(host, other)) return fail(options_.connect_timeout, "no answer");
-    if (hosts_[other].machine == nullptr) return fail(0ns, "connection refused");
-    const certs::Identity& there = *hosts_[other].identity;
-    if (there.transport_key() != target.transport_key) return fail(0ns, "another key answers there");
-    if (!there.roles().contains(target.role)) return fail(0ns, "the certificate lacks the role");
-    if (target.member && *target.member != there.member()) return fail(0ns, "another member answers there");
-    const std::uint64_t id = ++session_ids_;
-    Session& session = sessions_[id];
-    const auto end = [this](Host at_host, Host peer_host, std::uint64_t dialled) {
-      const certs::Identity& who = *hosts_[peer_host].identity;
-      End made;
-      made.host = at_host;
-      made.run = hosts_[at_host].run;
-      made.id = ++peers_;
-      made.peer.id = made.id;
-      made.peer.member = who.member();
-      made.peer.name = who.name();
-      made.peer.roles = who.roles();
-      made.peer.dial = dialled;
-      made.peer.signing_key = who.certificate().signing_key;
-      made.peer.chain = std::make_shared<const certs::CertificateChain>(who.chain());
-      return made;
-    };
-    session.ends[0] = end(host, other, dial);
-    session.ends[1] = end(other, host, 0);
-    by_peer_[{host, session.ends[0].id}] = id;
-    by_peer_[{other, session.ends[1].id}] = id;
-    const wire::Peer server_sees = session.ends[1].peer, client_sees = session.ends[0].peer;
-    feed(other, wire::PeerUp{server_sees});
-    if (hosts_[host].run == run) feed(host, wire::PeerUp{client_sees});
-  });
+  at(now_ + latency() + latency() + latency() + latency(),
+     [this, host, other, target, dial = connect.dial, run = hosts_[host].run, fail] {
+       if (hosts_[host].run != run || hosts_[host].machine == nullptr) return;
+       if (!whole(host, other)) return fail(options_.connect_timeout, "no answer");
+       if (hosts_[other].machine == nullptr) return fail(0ns, "connection refused");
+       const certs::Identity& there = *hosts_[other].identity;
+       if (there.transport_key() != target.transport_key) return fail(0ns, "another key answers there");
+       if (!there.roles().contains(target.role)) return fail(0ns, "the certificate lacks the role");
+       if (target.member && *target.member != there.member()) return fail(0ns, "another member answers there");
+       const std::uint64_t id = ++session_ids_;
+       Session& session = sessions_[id];
+       const auto end = [this](Host at_host, Host peer_host, std::uint64_t dialled) {
+         const certs::Identity& who = *hosts_[peer_host].identity;
+         End made;
+         made.host = at_host;
+         made.run = hosts_[at_host].run;
+         made.id = ++peers_;
+         made.peer.id = made.id;
+         made.peer.member = who.member();
+         made.peer.name = who.name();
+         made.peer.roles = who.roles();
+         made.peer.dial = dialled;
+         made.peer.signing_key = who.certificate().signing_key;
+         made.peer.chain = std::make_shared<const certs::CertificateChain>(who.chain());
+         return made;
+       };
+       session.ends[0] = end(host, other, dial);
+       session.ends[1] = end(other, host, 0);
+       by_peer_[{host, session.ends[0].id}] = id;
+       by_peer_[{other, session.ends[1].id}] = id;
+       const wire::Peer server_sees = session.ends[1].peer, client_sees = session.ends[0].peer;
+       feed(other, wire::PeerUp{server_sees});
+       if (hosts_[host].run == run) feed(host, wire::PeerUp{client_sees});
+     });
 }
 
 void Sim::send(Host host, const wire::Send& send) {
   const auto found = by_peer_.find({host, send.peer});
-  if (found == by_peer_.end()) return;                 // the peer is gone: PeerDown says so
+  if (found == by_peer_.end()) return;  // the peer is gone: PeerDown says so
   Session& session = sessions_.at(found->second);
   const int to = session.ends[0].host == host && session.ends[0].id == send.peer ? 1 : 0;
-  if (!wire::fits(send.message)) throw std::logic_error(std::string(wire::name_of(send.message)) + " does not fit a frame");
+  if (!wire::fits(send.message))
+    throw std::logic_error(std::string(wire::name_of(send.message)) + " does not fit a frame");
   ByteString frame = wire::encode(send.message);
   hosts_[host].sent += frame.size();
   End& end = session.ends[to];
@@ -178,7 +187,7 @@ void Sim::deliver(std::uint64_t id, int to, const ByteString& frame) {
   if (found == sessions_.end()) return;
   End& end = found->second.ends[to];
   const Host from = found->second.ends[1 - to].host;
-  if (!whole(end.host, from)) {                        // cut while it was under way: sent again after mending
+  if (!whole(end.host, from)) {  // cut while it was under way: sent again after mending
     end.held.emplace_back(now_, frame);
     return;
   }
@@ -217,7 +226,8 @@ void Sim::end_session(std::uint64_t id, const std::string& reason, Duration dela
   }
 }
 
-// ---- performing ------------------------------------------------------------------------------------------------------
+// ---- performing
+// ------------------------------------------------------------------------------------------------------
 
 void Sim::feed(Host host, const wire::Event& event) {
   if (hosts_.at(host).machine == nullptr) return;
@@ -226,8 +236,10 @@ void Sim::feed(Host host, const wire::Event& event) {
 
 void Sim::perform_effects(Host host, const wire::Effects& effects) {
   Place& place = hosts_.at(host);
-  const bool persists = std::any_of(effects.begin(), effects.end(), [](const wire::Effect& e) { return std::holds_alternative<wire::Persist>(e); });
-  if (persists && place.storage_fails) return feed(host, wire::StorageFailed{Error{ErrorCode::Storage, "the simulated disk is full"}});
+  const bool persists = std::any_of(effects.begin(), effects.end(),
+                                    [](const wire::Effect& e) { return std::holds_alternative<wire::Persist>(e); });
+  if (persists && place.storage_fails)
+    return feed(host, wire::StorageFailed{Error{ErrorCode::Storage, "the simulated disk is full"}});
   for (const wire::Effect& effect : effects) {
     const auto* persist = std::get_if<wire::Persist>(&effect);
     if (persist == nullptr) continue;
@@ -254,7 +266,8 @@ void Sim::perform_effects(Host host, const wire::Effects& effects) {
   }
 }
 
-// ---- time ------------------------------------------------------------------------------------------------------------
+// ---- time
+// ------------------------------------------------------------------------------------------------------------
 
 // One event or one advance() of one machine at the earliest instant up to `end`; false when there is none.
 bool Sim::step(Instant end) {

@@ -1,10 +1,11 @@
-// Members of a federation in one process: the real machines over a simulated network, clock and disk, repeatable from a seed.
+// Members of a federation in one process: the real machines over a simulated network, clock and disk, repeatable from a
+// seed.
 //
-// The second performer of wire/machine.h beside wire/loop.h. What it keeps of the real one: every message passes through its
-// encoder and decoder; a session delivers in order, others overtake it; a cut link holds what is sent, and after the heartbeat
-// timeout both ends hear PeerDown and it is lost; a crashed process refuses; Persist commits before anything else of the same
-// call, or nothing is done and StorageFailed comes back. What it does not do by itself: streams, workers, scratch. Their
-// effects go to `perform`, which a test of whole jobs sets.
+// The second performer of wire/machine.h beside wire/loop.h. What it keeps of the real one: every message passes
+// through its encoder and decoder; a session delivers in order, others overtake it; a cut link holds what is sent, and
+// after the heartbeat timeout both ends hear PeerDown and it is lost; a crashed process refuses; Persist commits before
+// anything else of the same call, or nothing is done and StorageFailed comes back. What it does not do by itself:
+// streams, workers, scratch. Their effects go to `perform`, which a test of whole jobs sets.
 //
 // Time moves only in run_for() and run_until(). Instants begin at one hour, so that none is the epoch.
 #pragma once
@@ -29,7 +30,7 @@ struct SimOptions {
   Duration latency_least = std::chrono::microseconds(100), latency_most = std::chrono::milliseconds(2);
   std::chrono::milliseconds heartbeat_timeout{1500};
   std::chrono::milliseconds connect_timeout{3000};
-  std::size_t calls_at_one_instant_max = 100'000;      // more is a machine that never comes to rest
+  std::size_t calls_at_one_instant_max = 100'000;  // more is a machine that never comes to rest
 };
 
 class Sim final {
@@ -63,11 +64,15 @@ class Sim final {
   void run_for(Duration time) { run_until_instant(now_ + time); }
   // Until `reached`, looked at after every event; false when `limit` passes first.
   bool run_until(const std::function<bool()>& reached, Duration limit);
-  wire::Now now() const { return {now_, WallTime{kWallAtStart} + std::chrono::duration_cast<std::chrono::milliseconds>(now_ - kStart)}; }
+  wire::Now now() const {
+    return {now_, WallTime{kWallAtStart} + std::chrono::duration_cast<std::chrono::milliseconds>(now_ - kStart)};
+  }
 
   // While set, commits at this host fail.
   void fail_storage(Host host, bool on) { hosts_.at(host).storage_fails = on; }
-  const std::map<std::pair<std::string, std::string>, std::string>& disk(Host host) const { return hosts_.at(host).disk; }
+  const std::map<std::pair<std::string, std::string>, std::string>& disk(Host host) const {
+    return hosts_.at(host).disk;
+  }
   // Bytes of messages that it has sent.
   std::uint64_t sent(Host host) const { return hosts_.at(host).sent; }
 
@@ -86,7 +91,7 @@ class Sim final {
     std::string name;
     const certs::Identity* identity = nullptr;
     wire::Machine* machine = nullptr;
-    std::uint64_t run = 0;                             // of `machine`; events of an earlier run are not delivered
+    std::uint64_t run = 0;  // of `machine`; events of an earlier run are not delivered
     std::map<std::pair<std::string, std::string>, std::string> disk;
     bool storage_fails = false;
     std::uint64_t sent = 0;

@@ -1,5 +1,6 @@
-// Small members for simulations of registry and manager: a node that announces and reserves, a member that watches, a client
-// that asks. Each is its room's sub-machine with just enough around it; the real node and client have simulations of their own.
+// Small members for simulations of registry and manager: a node that announces and reserves, a member that watches, a
+// client that asks. Each is its room's sub-machine with just enough around it; the real node and client have
+// simulations of their own.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +26,9 @@ class Members final {
     if (!identity) {
       std::array<std::uint8_t, 32> seed{};
       std::copy_n(name.begin(), std::min(name.size(), seed.size()), seed.begin());
-      identity = certs::make_identity(authority_, name, roles, WallTime{1'790'000'000'000}, certs::SecretKeys::from_seed(seed)).or_throw();
+      identity =
+          certs::make_identity(authority_, name, roles, WallTime{1'790'000'000'000}, certs::SecretKeys::from_seed(seed))
+              .or_throw();
     }
     return *identity;
   }
@@ -54,15 +57,19 @@ inline wire::Advert idle_node(std::uint32_t cores, double rate, std::uint64_t bo
 class AnnouncingNode final : public wire::Machine {
  public:
   AnnouncingNode(const certs::Identity& identity, std::vector<wire::Target> registries, wire::Advert content)
-      : announcer_(identity, registry::AnnouncerOptions{.registries = std::move(registries)}), content_(std::move(content)) {}
+      : announcer_(identity, registry::AnnouncerOptions{.registries = std::move(registries)}),
+        content_(std::move(content)) {}
 
   wire::Effects handle(const wire::Now& now, const wire::Event& event) override {
     wire::Effects effects = announcer_.handle(now, event);
-    const auto add = [&effects](wire::Effects more) { std::move(more.begin(), more.end(), std::back_inserter(effects)); };
+    const auto add = [&effects](wire::Effects more) {
+      std::move(more.begin(), more.end(), std::back_inserter(effects));
+    };
     if (std::holds_alternative<wire::Entropy>(event)) add(announcer_.publish(now, content_));
     const auto* received = std::get_if<wire::Received>(&event);
     if (received == nullptr) return effects;
-    if (const auto* reserve = std::get_if<wire::Reserve>(&received->message)) add(on_reserve(now, received->peer, *reserve));
+    if (const auto* reserve = std::get_if<wire::Reserve>(&received->message))
+      add(on_reserve(now, received->peer, *reserve));
     if (const auto* release = std::get_if<wire::Release>(&received->message)) add(give_back(now, release->ticket));
     return effects;
   }

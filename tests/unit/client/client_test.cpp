@@ -14,9 +14,10 @@ using testing::World;
 // From the start to a verified result, delivered and closed.
 void expect_delivered(World& world, const std::string& node) {
   const auto verified = world.all<ResultVerified>();
-  ASSERT_EQ(verified.size(), 1U);
+  ASSERT_EQ(verified.size(), 1U) << world.story();
   EXPECT_EQ(verified[0].node, node);
   world.deliver(verified[0].job);
+  world.advance(world.options().farewell + 1s);   // a node that is out of reach is waited for so long
   const auto ended = world.all<Ended>();
   ASSERT_EQ(ended.size(), 1U);
   EXPECT_FALSE(ended[0].error) << ended[0].error->message;
@@ -27,7 +28,7 @@ void expect_delivered(World& world, const std::string& node) {
 Ended expect_refused(const World& world) {
   EXPECT_TRUE(world.all<ResultVerified>().empty());
   const auto ended = world.all<Ended>();
-  EXPECT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended.size(), 1U) << world.story();
   if (ended.empty() || !ended[0].error) return {};
   return ended[0];
 }
@@ -297,7 +298,7 @@ INSTANTIATE_TEST_SUITE_P(
         Lie{"NoReceipt", [](FakeNode& n) { n.no_receipt = true; }},
         Lie{"AlteredInTransfer", [](FakeNode& n) { n.corrupt_transfer = true; }},
         Lie{"ResultGone", [](FakeNode& n) { n.refuse_fetch = "unknown"; }}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& lie) { return std::string(lie.param.name); });
 
 TEST(Client, ATransferThatKeepsBreakingEndsThatAttempt) {
   World world;
@@ -449,9 +450,7 @@ TEST(Client, ALostSpoolIsFetchedAgain) {
   world.submit(world.request());
   ASSERT_EQ(world.all<ResultVerified>().size(), 1U);
   world.updates.clear();
-  world.feed(wire::CapacityChanged{});
-  for (const wire::Effect& effect : world.client->refetch(world.now, world.client->records().begin()->first)) (void)effect;
-  world.advance(5s);
+  world.refetch(world.client->records().begin()->first);
   EXPECT_EQ(world.all<ResultVerified>().size(), 1U);
 }
 
@@ -554,11 +553,9 @@ TEST(Client, TwoJobsRunBesideEachOther) {
 TEST(Client, AQuestionToANodeIsAnswered) {
   World world;
   world.start();
-  for (int i = 0; i < 1; ++i) world.advance(1s);
-  world.client->ask(world.now, {"a", std::nullopt}, wire::Drain{true});
-  world.advance(2s);
+  world.ask("a", wire::Drain{true});
   const auto answers = world.all<Answered>();
-  ASSERT_EQ(answers.size(), 1U);
+  ASSERT_EQ(answers.size(), 1U) << world.story();
   ASSERT_TRUE(answers[0].message);
   EXPECT_TRUE(std::holds_alternative<wire::Drained>(*answers[0].message));
 }

@@ -121,6 +121,14 @@ class World {
     perform(client->delivered(now, job));
     settle();
   }
+  void refetch(const job::JobId& job) {
+    perform(client->refetch(now, job));
+    settle();
+  }
+  void ask(const std::string& node, wire::Message question) {
+    perform(client->ask(now, {node, std::nullopt}, std::move(question)));
+    settle();
+  }
   void feed(const wire::Event& event) {
     queue_.push_back(event);
     settle();
@@ -129,9 +137,11 @@ class World {
   // Runs time forward, waking the machine whenever it asks to be.
   void advance(std::chrono::milliseconds by) {
     const Instant end = now.instant + by;
-    for (int i = 0; i < 10'000; ++i) {
+    for (int at_once = 0;;) {
       const auto due = client->next_deadline();
       if (!due || *due > end) break;
+      at_once = *due > now.instant ? 0 : at_once + 1;
+      ASSERT_LT(at_once, 20) << "the machine asks to be woken for something it does not do";
       if (*due > now.instant) step_to(*due);
       perform(client->advance(now));
       settle();
@@ -193,6 +203,22 @@ class World {
       if (one.sentence.find(part) != std::string::npos) return true;
     }
     return false;
+  }
+  // What happened, for the message of a failed test.
+  std::string story() const {
+    std::string text;
+    for (const Update& update : updates) {
+      if (const auto* said = std::get_if<Said>(&update)) text += "said: " + said->sentence + "\n";
+      if (const auto* queue = std::get_if<InQueue>(&update)) text += "queue: " + queue->reason + "\n";
+      if (const auto* ended = std::get_if<Ended>(&update)) text += "ended: " + (ended->error ? ended->error->message : "done") + "\n";
+      if (const auto* open = std::get_if<AttemptOpened>(&update)) text += "opened at " + open->node + "\n";
+    }
+    for (const auto& node : all_nodes) {
+      text += node->identity->name() + " heard";
+      for (const std::string& name : node->heard) text += " " + name;
+      text += "\n";
+    }
+    return text + std::to_string(places.size()) + " placements\n";
   }
   job::JobId job() const { return all<Started>().at(0).job; }
   const Record& record(const job::JobId& id) const { return client->records().at(id); }

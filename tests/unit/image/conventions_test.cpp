@@ -14,17 +14,19 @@ namespace tomogrid::image {
 namespace {
 
 constexpr double kPi = std::numbers::pi;
-constexpr PatientPosition kPositions[] = {PatientPosition::HFS, PatientPosition::HFP, PatientPosition::FFS, PatientPosition::FFP};
+constexpr PatientPosition kPositions[] = {PatientPosition::HFS, PatientPosition::HFP, PatientPosition::FFS,
+                                          PatientPosition::FFP};
 
 TEST(Angles, DicomZeroIsThePatientsBackAndNinetyTheLeft) {
-  EXPECT_DOUBLE_EQ(theta_of_dicom(0).count(), kPi);        // posterior
-  EXPECT_DOUBLE_EQ(theta_of_dicom(90).count(), kPi / 2);   // left
-  EXPECT_DOUBLE_EQ(theta_of_dicom(180).count(), 0);        // anterior
+  EXPECT_DOUBLE_EQ(theta_of_dicom(0).count(), kPi);       // posterior
+  EXPECT_DOUBLE_EQ(theta_of_dicom(90).count(), kPi / 2);  // left
+  EXPECT_DOUBLE_EQ(theta_of_dicom(180).count(), 0);       // anterior
   EXPECT_DOUBLE_EQ(theta_of_dicom(270).count(), 3 * kPi / 2);
 }
 
 TEST(Angles, ClockwiseFromOneHundredAndEightyIsTwoPiKOverV) {
-  for (int k = 0; k < 120; ++k) EXPECT_NEAR(theta_of_dicom(180 - 3.0 * k).count(), 2 * kPi * k / 120, 1e-15 + 1e-15 * k);
+  for (int k = 0; k < 120; ++k)
+    EXPECT_NEAR(theta_of_dicom(180 - 3.0 * k).count(), 2 * kPi * k / 120, 1e-15 + 1e-15 * k);
 }
 
 TEST(Angles, ComeBackInOneTurn) {
@@ -76,7 +78,7 @@ TEST(Grids, AreTurnedAlongThePatientsAxes) {
   EXPECT_EQ(volume.geometry.columns, 3u);
   EXPECT_EQ(volume.geometry.rows, 4u);
   EXPECT_EQ(volume.geometry.slices, 2u);
-  EXPECT_EQ(volume.geometry.x0.count(), 6);   // 10 - 2 x 2
+  EXPECT_EQ(volume.geometry.x0.count(), 6);  // 10 - 2 x 2
   EXPECT_EQ(volume.geometry.y0.count(), 20);
   EXPECT_EQ(volume.geometry.z0.count(), 25);
   EXPECT_EQ(volume.geometry.slice_mm.count(), 5);
@@ -98,7 +100,8 @@ TEST(Grids, ObliqueAndSingularOnesAreRefused) {
 }
 
 TEST(Words, NuclidesAreFoundInTheWaysFilesWriteThem) {
-  for (const char* word : {"^99m^Technetium", "Technetium Tc^99m^", "Tc99m", "TC-99M", "99mTc", "Tc-99m MIBI", "technetium 99m"}) {
+  for (const char* word :
+       {"^99m^Technetium", "Technetium Tc^99m^", "Tc99m", "TC-99M", "99mTc", "Tc-99m MIBI", "technetium 99m"}) {
     EXPECT_EQ(nuclide_in(word).value_or("none"), "Tc-99m") << word;
   }
   EXPECT_EQ(nuclide_in("^123^Iodine").value_or("none"), "I-123");
@@ -116,30 +119,36 @@ TEST(Words, CollimatorsAreOnlyThoseWeKnow) {
 }
 
 TEST(Numbers, DecimalStringsFitDicomAndKeepTheirValue) {
-  for (const double value : {0.0, -0.0, 3.32, -210.82, 1e-300, 1.0 / 3, -1.0 / 3, 123456789.123456789, 2.2250738585072014e-308}) {
+  for (const double value :
+       {0.0, -0.0, 3.32, -210.82, 1e-300, 1.0 / 3, -1.0 / 3, 123456789.123456789, 2.2250738585072014e-308}) {
     const std::string text = decimal_string(value);
     EXPECT_LE(text.size(), 16u) << text;
     EXPECT_NEAR(parse_double(text).value(), value, std::abs(value) * 1e-8) << text;
   }
   EXPECT_EQ(decimal_string(3.32), "3.32");
   EXPECT_EQ(widen(3.32F), 3.32);
-  for (const char* bad : {"", "1,5", "1 2", "nan", "inf", "0x10", "1e999", "+-1"}) EXPECT_FALSE(parse_double(bad)) << bad;
+  for (const char* bad : {"", "1,5", "1 2", "nan", "inf", "0x10", "1e999", "+-1"})
+    EXPECT_FALSE(parse_double(bad)) << bad;
 }
 
 TEST(InterfileText, KeysIgnoreCaseBlanksUnderscoresAndMarks) {
-  const InterfileHeader header("!INTERFILE :=\n!Matrix_Size [1] := 128 ; across\r\nradius := {1, 2.5,3}\n;a comment\n!END OF INTERFILE :=\nrest");
+  const InterfileHeader header(
+      "!INTERFILE :=\n!Matrix_Size [1] := 128 ; across\r\nradius := {1, 2.5,3}\n;a comment\n!END OF INTERFILE "
+      ":=\nrest");
   EXPECT_EQ(header.count("matrix size[1]", 1, 200), 128u);
   EXPECT_EQ(header.numbers("Radius"), (std::vector<double>{1, 2.5, 3}));
   EXPECT_FALSE(header.has("rest"));
 }
 
 TEST(InterfileText, NonsenseIsRefused) {
-  for (const std::string& text : {std::string(""), std::string("INTERFILE\n"), std::string("a := b\n"), std::string("!INTERFILE :=\na := 1\n"), std::string("!INTERFILE :=\nno sign\n"),
-                                  std::string("!INTERFILE :=\na := 1\nA := 2\n"), std::string("!INTERFILE :=\nx := \0y\n", 21),
-                                  "!INTERFILE :=\nx := " + std::string(70000, 'x') + "\n"}) {
+  for (const std::string& text :
+       {std::string(""), std::string("INTERFILE\n"), std::string("a := b\n"), std::string("!INTERFILE :=\na := 1\n"),
+        std::string("!INTERFILE :=\nno sign\n"), std::string("!INTERFILE :=\na := 1\nA := 2\n"),
+        std::string("!INTERFILE :=\nx := \0y\n", 21), "!INTERFILE :=\nx := " + std::string(70000, 'x') + "\n"}) {
     EXPECT_THROW(InterfileHeader{text}, Refusal) << text.substr(0, 40);
   }
-  const InterfileHeader header("!INTERFILE :=\nn := 1.5\nbig := 1e30\nlist := 1,,2\nbrace := {1,2\n!END OF INTERFILE :=\n");
+  const InterfileHeader header(
+      "!INTERFILE :=\nn := 1.5\nbig := 1e30\nlist := 1,,2\nbrace := {1,2\n!END OF INTERFILE :=\n");
   EXPECT_THROW(header.count("n", 1, 10), Refusal);
   EXPECT_THROW(header.count("big", 1, 10), Refusal);
   EXPECT_THROW(header.count("absent", 1, 10), Refusal);

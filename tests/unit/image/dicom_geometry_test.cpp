@@ -31,7 +31,9 @@ class DicomGeometry : public testing::Test {
     EXPECT_TRUE(file.saveFile(path.c_str()).good());
     return load_scan(path, options);
   }
-  Result<LoadedScan> with(const Change& change, const LoadOptions& options = {}) { return with(scan_, change, options); }
+  Result<LoadedScan> with(const Change& change, const LoadOptions& options = {}) {
+    return with(scan_, change, options);
+  }
 
   static DcmItem& detector(DcmDataset& dataset, signed long number = 0) {
     DcmItem* item = nullptr;
@@ -69,7 +71,9 @@ TEST_F(DicomGeometry, APhysicallyRightFileOfALeftSidedSourceIsOnTheLeft) {
     detector(d).findAndDeleteElement(DCM_ImageOrientationPatient);
     detector(d).findAndDeleteElement(DCM_ImagePositionPatient);
     std::vector<Uint16> pixels(4 * 4 * 6, 0);
-    const auto set = [&pixels](std::size_t view, std::size_t column) { pixels[(view * 4 + 0) * 6 + column] = 100; };  // first row: head
+    const auto set = [&pixels](std::size_t view, std::size_t column) {
+      pixels[(view * 4 + 0) * 6 + column] = 100;
+    };          // first row: head
     set(0, 1);  // from the back: left of the patient is on the left
     set(1, 1);  // from the left: front is on the left
     set(2, 4);  // from the front: left is on the right
@@ -108,7 +112,8 @@ TEST_F(DicomGeometry, FramesAreFoundThroughTheVectorsAndNotByOrder) {
 }
 
 TEST_F(DicomGeometry, EachDetectorHasItsOwnStartAngle) {
-  const auto read = with(example_scan(6, 2), [](DcmDataset& d) { detector(d, 1).putAndInsertString(DCM_StartAngle, "90"); });
+  const auto read =
+      with(example_scan(6, 2), [](DcmDataset& d) { detector(d, 1).putAndInsertString(DCM_StartAngle, "90"); });
   ASSERT_TRUE(read.has_value()) << read.error().message;
   EXPECT_NEAR(degrees(read, 0), 0, 1e-9);
   EXPECT_NEAR(degrees(read, 6), 90, 1e-9);
@@ -136,10 +141,12 @@ TEST_F(DicomGeometry, TheRadiusMayBeOneOrPerViewOrInTheDetector) {
   const auto inside = with([](DcmDataset& d) { detector(d).putAndInsertString(DCM_RadialPosition, "260"); });
   ASSERT_TRUE(inside.has_value());
   EXPECT_EQ(inside->projections.geometry.views[7].radius.count(), 260);
-  const auto none = with([](DcmDataset& d) { rotation(d).findAndDeleteElement(DCM_RadialPosition); }, {.radius = Millimetres(222)});
+  const auto none =
+      with([](DcmDataset& d) { rotation(d).findAndDeleteElement(DCM_RadialPosition); }, {.radius = Millimetres(222)});
   ASSERT_TRUE(none.has_value());
   EXPECT_EQ(none->projections.geometry.views[7].radius.count(), 222);
-  expect_refused([](DcmDataset& d) { rotation(d).putAndInsertString(DCM_RadialPosition, "1\\2\\3"); }, "RadialPosition");
+  expect_refused([](DcmDataset& d) { rotation(d).putAndInsertString(DCM_RadialPosition, "1\\2\\3"); },
+                 "RadialPosition");
   expect_refused([](DcmDataset& d) { rotation(d).putAndInsertString(DCM_RadialPosition, "-5"); }, "RadialPosition");
 }
 
@@ -165,14 +172,18 @@ TEST_F(DicomGeometry, WhatIsAlreadyCorrectedIsNotCorrectedAgain) {
 }
 
 TEST_F(DicomGeometry, RowsFollowTheOrientation) {
-  const auto feet_first = with([](DcmDataset& d) { detector(d).putAndInsertString(DCM_ImageOrientationPatient, "1\\0\\0\\0\\0\\1"); });
+  const auto feet_first =
+      with([](DcmDataset& d) { detector(d).putAndInsertString(DCM_ImageOrientationPatient, "1\\0\\0\\0\\0\\1"); });
   ASSERT_TRUE(feet_first.has_value());
-  EXPECT_EQ(feet_first->projections.values[0], scan_.values[3 * 6]);  // what was the last row in the file is now highest
-  const auto mirrored = with([](DcmDataset& d) { detector(d).putAndInsertString(DCM_ImageOrientationPatient, "-1\\0\\0\\0\\0\\-1"); });
+  EXPECT_EQ(feet_first->projections.values[0],
+            scan_.values[3 * 6]);  // what was the last row in the file is now highest
+  const auto mirrored =
+      with([](DcmDataset& d) { detector(d).putAndInsertString(DCM_ImageOrientationPatient, "-1\\0\\0\\0\\0\\-1"); });
   ASSERT_TRUE(mirrored.has_value());
   EXPECT_EQ(mirrored->projections.values[0], scan_.values[5]);
   EXPECT_THAT(mirrored->warnings, testing::Contains(HasSubstr("reversed")));
-  const auto nonsense = with([](DcmDataset& d) { detector(d).putAndInsertString(DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0"); });
+  const auto nonsense =
+      with([](DcmDataset& d) { detector(d).putAndInsertString(DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0"); });
   ASSERT_TRUE(nonsense.has_value());
   EXPECT_EQ(nonsense->projections.values, scan_.values);
   EXPECT_THAT(nonsense->warnings, testing::Contains(HasSubstr("ImageOrientationPatient")));
@@ -207,8 +218,8 @@ TEST_F(DicomGeometry, GatesAreSummedWhenAsked) {
     d.putAndInsertString(DCM_ImageType, "ORIGINAL\\PRIMARY\\GATED TOMO\\EMISSION");
     const Uint16 slots[] = {1, 2, 1, 2}, ones[] = {1, 1, 1, 1}, views[] = {1, 1, 2, 2};
     auto* pointer = new DcmAttributeTag(DCM_FrameIncrementPointer);
-    const DcmTagKey tags[] = {DCM_EnergyWindowVector, DCM_DetectorVector, DCM_RotationVector, DCM_RRIntervalVector,
-                              DCM_TimeSlotVector, DCM_AngularViewVector};
+    const DcmTagKey tags[] = {DCM_EnergyWindowVector, DCM_DetectorVector, DCM_RotationVector,
+                              DCM_RRIntervalVector,   DCM_TimeSlotVector, DCM_AngularViewVector};
     for (unsigned long i = 0; i < 6; ++i) pointer->putTagVal(tags[i], i);
     d.insert(pointer, true);
     d.putAndInsertUint16Array(DCM_RRIntervalVector, ones, 4);
@@ -242,8 +253,11 @@ TEST_F(DicomGeometry, PixelsOfEightSixteenAndThirtyTwoBitsSignedOrNot) {
         if (is_signed) {  // one pixel of -1
           for (std::size_t b = 0; b < bits / 8; ++b) bytes[b] = 0xFF;
         }
-        if (bits == 8) d.putAndInsertUint8Array(DCM_PixelData, bytes.data(), static_cast<unsigned long>(bytes.size()));
-        else d.putAndInsertUint16Array(DCM_PixelData, reinterpret_cast<const Uint16*>(bytes.data()), static_cast<unsigned long>(bytes.size() / 2));
+        if (bits == 8)
+          d.putAndInsertUint8Array(DCM_PixelData, bytes.data(), static_cast<unsigned long>(bytes.size()));
+        else
+          d.putAndInsertUint16Array(DCM_PixelData, reinterpret_cast<const Uint16*>(bytes.data()),
+                                    static_cast<unsigned long>(bytes.size() / 2));
       });
       ASSERT_TRUE(read.has_value()) << read.error().message;
       const float expected = bits == 32 ? 65636.0F : 100.0F;
@@ -258,12 +272,14 @@ TEST_F(DicomGeometry, PixelsOfEightSixteenAndThirtyTwoBitsSignedOrNot) {
 }
 
 TEST_F(DicomGeometry, ManyNegativeCountsAreRefused) {
-  expect_refused([](DcmDataset& d) {
-    d.putAndInsertUint16(DCM_PixelRepresentation, 1);
-    std::vector<Uint16> pixels(12 * 24, 1000);
-    for (std::size_t i = 0; i < 12; ++i) pixels[i] = static_cast<Uint16>(65536 - 100);
-    d.putAndInsertUint16Array(DCM_PixelData, pixels.data(), static_cast<unsigned long>(pixels.size()));
-  }, "0.1 %");
+  expect_refused(
+      [](DcmDataset& d) {
+        d.putAndInsertUint16(DCM_PixelRepresentation, 1);
+        std::vector<Uint16> pixels(12 * 24, 1000);
+        for (std::size_t i = 0; i < 12; ++i) pixels[i] = static_cast<Uint16>(65536 - 100);
+        d.putAndInsertUint16Array(DCM_PixelData, pixels.data(), static_cast<unsigned long>(pixels.size()));
+      },
+      "0.1 %");
 }
 
 TEST_F(DicomGeometry, WhatCannotBeReconstructedIsRefusedByName) {
@@ -272,8 +288,10 @@ TEST_F(DicomGeometry, WhatCannotBeReconstructedIsRefusedByName) {
       {[](DcmDataset& d) { detector(d).putAndInsertString(DCM_CollimatorType, "CONE"); }, "cone-beam"},
       {[](DcmDataset& d) { detector(d).putAndInsertString(DCM_CollimatorType, "PINH"); }, "pinhole"},
       {[](DcmDataset& d) { detector(d).putAndInsertString(DCM_GantryDetectorTilt, "5"); }, "tilted"},
-      {[](DcmDataset& d) { d.putAndInsertString(DCM_ImageType, "ORIGINAL\\PRIMARY\\GATED\\EMISSION"); }, "gated planar"},
-      {[](DcmDataset& d) { d.putAndInsertString(DCM_ImageType, "ORIGINAL\\PRIMARY\\TOMO\\TRANSMISSION"); }, "transmission"},
+      {[](DcmDataset& d) { d.putAndInsertString(DCM_ImageType, "ORIGINAL\\PRIMARY\\GATED\\EMISSION"); },
+       "gated planar"},
+      {[](DcmDataset& d) { d.putAndInsertString(DCM_ImageType, "ORIGINAL\\PRIMARY\\TOMO\\TRANSMISSION"); },
+       "transmission"},
       {[](DcmDataset& d) { d.putAndInsertString(DCM_ImageType, "ORIGINAL\\PRIMARY"); }, "ImageType"},
       {[](DcmDataset& d) {
          const Uint16 rotations[] = {1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2};
@@ -282,17 +300,34 @@ TEST_F(DicomGeometry, WhatCannotBeReconstructedIsRefusedByName) {
          rotation(d).putAndInsertString(DCM_TableTraverse, "0");
          second->putAndInsertString(DCM_TableTraverse, "400");
          d.insertSequenceItem(DCM_RotationInformationSequence, second);
-       }, "the table moves"},
+       },
+       "the table moves"},
       {[](DcmDataset& d) { rotation(d).putAndInsertString(DCM_AngularStep, "0"); }, "AngularStep"},
       {[](DcmDataset& d) { rotation(d).putAndInsertString(DCM_AngularStep, "nan"); }, "AngularStep"},
       {[](DcmDataset& d) { rotation(d).findAndDeleteElement(DCM_AngularStep); }, "AngularStep"},
       {[](DcmDataset& d) { rotation(d).putAndInsertString(DCM_RotationDirection, "UP"); }, "RotationDirection"},
       {[](DcmDataset& d) { d.findAndDeleteElement(DCM_FrameIncrementPointer); }, "FrameIncrementPointer"},
       {[](DcmDataset& d) { d.findAndDeleteElement(DCM_AngularViewVector); }, "AngularViewVector"},
-      {[](DcmDataset& d) { const Uint16 short_vector[] = {1, 2, 3}; d.putAndInsertUint16Array(DCM_AngularViewVector, short_vector, 3); }, "AngularViewVector"},
-      {[](DcmDataset& d) { const Uint16 v[] = {1, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}; d.putAndInsertUint16Array(DCM_AngularViewVector, v, 12); }, "same detector"},
-      {[](DcmDataset& d) { const Uint16 v[] = {0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}; d.putAndInsertUint16Array(DCM_AngularViewVector, v, 12); }, "not an index"},
-      {[](DcmDataset& d) { const Uint16 v[] = {1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2}; d.putAndInsertUint16Array(DCM_DetectorVector, v, 12); }, "DetectorInformationSequence"},
+      {[](DcmDataset& d) {
+         const Uint16 short_vector[] = {1, 2, 3};
+         d.putAndInsertUint16Array(DCM_AngularViewVector, short_vector, 3);
+       },
+       "AngularViewVector"},
+      {[](DcmDataset& d) {
+         const Uint16 v[] = {1, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+         d.putAndInsertUint16Array(DCM_AngularViewVector, v, 12);
+       },
+       "same detector"},
+      {[](DcmDataset& d) {
+         const Uint16 v[] = {0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+         d.putAndInsertUint16Array(DCM_AngularViewVector, v, 12);
+       },
+       "not an index"},
+      {[](DcmDataset& d) {
+         const Uint16 v[] = {1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2};
+         d.putAndInsertUint16Array(DCM_DetectorVector, v, 12);
+       },
+       "DetectorInformationSequence"},
       {[](DcmDataset& d) { d.findAndDeleteElement(DCM_PixelData); }, "PixelData"},
       {[](DcmDataset& d) { d.putAndInsertUint16(DCM_Rows, 4000); }, "truncated"},
       {[](DcmDataset& d) { d.putAndInsertUint16(DCM_Rows, 65535); }, "Rows"},

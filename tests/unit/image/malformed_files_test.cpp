@@ -53,14 +53,18 @@ Tally open_all(const fs::path& folder) {
 }
 
 TEST(MalformedFiles, EachOpensOrIsRefusedWithAReason) {
-  if (!fs::exists(kData / "malformed")) GTEST_SKIP() << kData / "malformed" << " is not there";
+  if (!fs::exists(kData / "malformed"))
+    GTEST_SKIP() << kData / "malformed"
+                 << " is not there";
   const Tally tally = open_all(kData / "malformed");
   EXPECT_GT(tally.refused, 350);
   RecordProperty("opened", tally.opened);
 }
 
 TEST(MalformedFiles, EveryFileOfTheSpectSetOpensOrIsRefusedWithAReason) {
-  if (!fs::exists(kData / "spect")) GTEST_SKIP() << kData / "spect" << " is not there";
+  if (!fs::exists(kData / "spect"))
+    GTEST_SKIP() << kData / "spect"
+                 << " is not there";
   const Tally tally = open_all(kData / "spect");
   EXPECT_GT(tally.opened, 15);
 }
@@ -69,10 +73,11 @@ TEST(MalformedFiles, EveryMadeNiftiIsRefusedForWhatIsWrongWithIt) {
   const fs::path folder = kData / "malformed/nifti-made";
   if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not there";
   const std::vector<std::pair<std::string, std::string>> cases{
-      {"truncated_data.nii", "truncated"}, {"zero_length.nii", "empty"}, {"dim0_is_9.nii", "dim[0]"},
-      {"truncated_gzip.nii.gz", "truncated"}, {"truncated_header.nii", "truncated"},
-      {"unknown_datatype_9999.nii", "datatype"}, {"negative_dim.nii", "dim["}, {"bad_magic.nii", "magic"},
-      {"dim_overflow_32767.nii", "dim["}, {"vox_offset_beyond_eof.nii", ""}};
+      {"truncated_data.nii", "truncated"},   {"zero_length.nii", "empty"},
+      {"dim0_is_9.nii", "dim[0]"},           {"truncated_gzip.nii.gz", "truncated"},
+      {"truncated_header.nii", "truncated"}, {"unknown_datatype_9999.nii", "datatype"},
+      {"negative_dim.nii", "dim["},          {"bad_magic.nii", "magic"},
+      {"dim_overflow_32767.nii", "dim["},    {"vox_offset_beyond_eof.nii", ""}};
   for (const auto& [file, reason] : cases) {
     const auto volume = load_volume(folder / file);
     ASSERT_FALSE(volume.has_value()) << file;
@@ -102,7 +107,8 @@ TEST(MalformedFiles, EveryTruncationOfAScanIsRefused) {
   const DataFile data = [&text](const std::string&, std::uint64_t, std::uint64_t) { return text.data; };
   const std::size_t last = text.header.find("INTERFILE :=", 20) + 9;
   for (std::size_t length = 0; length < last; ++length) {
-    EXPECT_THROW((void)read_interfile_scan(std::string_view(text.header).substr(0, length), data, {}), Refusal) << length;
+    EXPECT_THROW((void)read_interfile_scan(std::string_view(text.header).substr(0, length), data, {}), Refusal)
+        << length;
   }
 }
 
@@ -115,12 +121,36 @@ TEST(MalformedFiles, FlippedBitsOfAScanAreSafe) {
   }
 }
 
+TEST(MalformedFiles, LengthsThatAreNotThereAreNotAllocated) {
+  // Pixel data, and a text, that claim 3 GiB; and a large scan that was cut.
+  ByteString claims = write_dicom_scan(example_scan(3), {});
+  const std::size_t pixels = claims.size() - 144;  // 3 views of 24 pixels of 2 bytes
+  rusage before{}, after{};
+  getrusage(RUSAGE_SELF, &before);
+  for (const int high : {0x02, 0x40, 0xC0}) {
+    claims[pixels - 1] = static_cast<std::uint8_t>(high);
+    EXPECT_FALSE(opens(claims)) << high;
+  }
+  Projections large = example_scan(3);
+  large.geometry.bins = 512, large.geometry.rows = 256;
+  large.geometry.u0 = large.geometry.bin_mm * -255.5, large.geometry.v0 = large.geometry.row_mm * -127.5;
+  large.values.assign(large.geometry.elements(), 7.0F);
+  const ByteString whole = write_dicom_scan(large, {});
+  EXPECT_TRUE(opens(whole));
+  for (const std::size_t missing : {std::size_t{2}, std::size_t{1000}, whole.size() / 2}) {
+    EXPECT_FALSE(opens(ByteView(whole).subspan(0, whole.size() - missing))) << missing;
+  }
+  getrusage(RUSAGE_SELF, &after);
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 * 1024);  // KiB
+}
+
 TEST(MalformedFiles, DeeplyNestedSequencesAreRefused) {
   // Undefined-length sequences in items in sequences: 100,000 levels would overflow the stack of a recursive reader.
   ByteString bytes(128, 0);
   for (const char c : std::string("DICM")) bytes.push_back(static_cast<std::uint8_t>(c));
   for (int level = 0; level < 100000; ++level) {
-    for (const int b : {0x54, 0x00, 0x22, 0x00, 0x53, 0x51, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF}) {
+    for (const int b : {0x54, 0x00, 0x22, 0x00, 0x53, 0x51, 0,    0,    0xFF, 0xFF,
+                        0xFF, 0xFF, 0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF}) {
       bytes.push_back(static_cast<std::uint8_t>(b));
     }
   }

@@ -28,10 +28,16 @@ Phantom one(Solid solid, double activity = 1, double mu = 0) {
 
 TEST(PhantomTruth, SumsToTheVolumeOfEachSolid) {
   const VolumeGeometry grid = cube(32, 5);
-  EXPECT_NEAR(sum(truth_volume(one({Solid::Shape::Ellipsoid, 3, -7, 11, 31, 22, 17}), grid)) / (4.0 / 3 * kPi * 31 * 22 * 17), 1, 1e-4);
-  EXPECT_NEAR(sum(truth_volume(one({Solid::Shape::EllipticCylinder, 3, -7, 11, 31, 22, 17.3}), grid)) / (kPi * 31 * 22 * 34.6), 1, 1e-4);
-  EXPECT_NEAR(sum(truth_volume(one({Solid::Shape::Box, 3, -7, 11, 31, 22, 17.3}), grid)) / (8 * 31 * 22 * 17.3), 1, 2e-3);
-  EXPECT_NEAR(sum(truth_volume(one({Solid::Shape::Ellipsoid, 1, 1, 1, 0.8, 0.8, 0.8}), grid)) / (4.0 / 3 * kPi * 0.512), 1, 2e-3);
+  EXPECT_NEAR(
+      sum(truth_volume(one({Solid::Shape::Ellipsoid, 3, -7, 11, 31, 22, 17}), grid)) / (4.0 / 3 * kPi * 31 * 22 * 17),
+      1, 1e-4);
+  EXPECT_NEAR(
+      sum(truth_volume(one({Solid::Shape::EllipticCylinder, 3, -7, 11, 31, 22, 17.3}), grid)) / (kPi * 31 * 22 * 34.6),
+      1, 1e-4);
+  EXPECT_NEAR(sum(truth_volume(one({Solid::Shape::Box, 3, -7, 11, 31, 22, 17.3}), grid)) / (8 * 31 * 22 * 17.3), 1,
+              2e-3);
+  EXPECT_NEAR(sum(truth_volume(one({Solid::Shape::Ellipsoid, 1, 1, 1, 0.8, 0.8, 0.8}), grid)) / (4.0 / 3 * kPi * 0.512),
+              1, 2e-3);
 }
 
 // Against 40^3 points a voxel in the voxels that a surface crosses.
@@ -57,7 +63,7 @@ TEST(PhantomTruth, EachVoxelIsItsVolumeFraction) {
       }
     }
   }
-  EXPECT_LT(worst, 2e-3);     // the comparison's own grid
+  EXPECT_LT(worst, 2e-3);  // the comparison's own grid
 }
 
 TEST(PhantomTruth, SlicesAreCutExactly) {

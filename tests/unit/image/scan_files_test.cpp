@@ -17,7 +17,8 @@ using testing::HasSubstr;
 const fs::path kSpect = fs::path(TOMOGRID_DATA) / "spect";
 const fs::path kSpectub = kSpect / "stir-spectub";
 const fs::path kDicom = kSpectub / "spectub_rows00-39_coldrods_TOMO.dcm";
-constexpr PatientPosition kPositions[] = {PatientPosition::HFS, PatientPosition::HFP, PatientPosition::FFS, PatientPosition::FFP};
+constexpr PatientPosition kPositions[] = {PatientPosition::HFS, PatientPosition::HFP, PatientPosition::FFS,
+                                          PatientPosition::FFP};
 
 void expect_same(const Projections& read, const Projections& written) {
   const ProjectionGeometry& a = read.geometry;
@@ -30,7 +31,8 @@ void expect_same(const Projections& read, const Projections& written) {
   EXPECT_NEAR(a.v0.count(), b.v0.count(), 1e-9);
   ASSERT_EQ(a.views.size(), b.views.size());
   for (std::size_t k = 0; k < a.views.size(); ++k) {
-    EXPECT_NEAR(std::remainder(a.views[k].angle.count() - b.views[k].angle.count(), 2 * std::numbers::pi), 0, 1e-9) << k;
+    EXPECT_NEAR(std::remainder(a.views[k].angle.count() - b.views[k].angle.count(), 2 * std::numbers::pi), 0, 1e-9)
+        << k;
     EXPECT_EQ(a.views[k].radius, b.views[k].radius) << k;
     EXPECT_EQ(a.views[k].start, b.views[k].start) << k;
     EXPECT_EQ(a.views[k].duration, b.views[k].duration) << k;
@@ -74,7 +76,7 @@ TEST(ScanFiles, InterfileOfATurnedPatientIsWrittenAsTheCameraWouldWriteIt) {
   };
   EXPECT_THAT(start_of(PatientPosition::HFS), HasSubstr("start angle := 180\n"));  // theta 0: anterior, above the table
   EXPECT_THAT(start_of(PatientPosition::HFS), HasSubstr("direction of rotation := CW\n"));
-  EXPECT_THAT(start_of(PatientPosition::HFP), HasSubstr("start angle := 0\n"));    // anterior is below it
+  EXPECT_THAT(start_of(PatientPosition::HFP), HasSubstr("start angle := 0\n"));  // anterior is below it
   EXPECT_THAT(start_of(PatientPosition::FFS), HasSubstr("direction of rotation := CCW\n"));
 }
 
@@ -96,7 +98,8 @@ TEST(ScanFiles, AMissingViewComesBackFromDicomAtItsAngle) {
   Projections scan = example_scan();
   const std::size_t view = scan.geometry.bins * scan.geometry.rows;
   scan.geometry.views.erase(scan.geometry.views.begin() + 5);
-  scan.values.erase(scan.values.begin() + static_cast<std::ptrdiff_t>(5 * view), scan.values.begin() + static_cast<std::ptrdiff_t>(6 * view));
+  scan.values.erase(scan.values.begin() + static_cast<std::ptrdiff_t>(5 * view),
+                    scan.values.begin() + static_cast<std::ptrdiff_t>(6 * view));
   ASSERT_TRUE(save_scan(folder.path() / "s.dcm", scan).has_value());
   const auto read = load_scan(folder.path() / "s.dcm");
   ASSERT_TRUE(read.has_value()) << read.error().message;
@@ -228,7 +231,8 @@ TEST(ScanFiles, TheStirReferenceProjectsWhereItsPhantomIs) {
     first += static_cast<double>(scan->projections.values[n]);
     u += static_cast<double>(scan->projections.values[n]) * (static_cast<double>(n % 64) - 31.5);
   }
-  for (std::size_t n = 0; n < phantom->values.size(); ++n) x += static_cast<double>(phantom->values[n]) * (static_cast<double>(n % 64) - 31.5);
+  for (std::size_t n = 0; n < phantom->values.size(); ++n)
+    x += static_cast<double>(phantom->values[n]) * (static_cast<double>(n % 64) - 31.5);
   EXPECT_GT(x / activity, 0.2);
   EXPECT_GT(u / first, 0.2);
 }
@@ -271,7 +275,8 @@ TEST(ScanFiles, InterfileVariantsAreReadOrRefusedByKey) {
       {"!number of projections := 12", "!number of projections := 0", "number of projections"},
       {"!number of projections := 12", "!number of projections := 13", "radius"},
       {"scaling factor (mm/pixel) [2] := 3.25", "scaling factor (mm/pixel) [2] := 0", "scaling factor (mm/pixel) [2]"},
-      {"scaling factor (mm/pixel) [2] := 3.25", "scaling factor (mm/pixel) [2] := nan", "scaling factor (mm/pixel) [2]"},
+      {"scaling factor (mm/pixel) [2] := 3.25", "scaling factor (mm/pixel) [2] := nan",
+       "scaling factor (mm/pixel) [2]"},
       {"unsigned integer", "ASCII", "number format"},
       {"bytes per pixel := 2", "bytes per pixel := 3", "number of bytes per pixel"},
       {"LITTLEENDIAN", "MIDDLE", "byte order"},
@@ -309,9 +314,12 @@ TEST(ScanFiles, OtherKindsOfNuclearMedicineImagesAreRefusedByName) {
   const fs::path nm = kSpect / "nm-dicom";
   if (!fs::exists(nm)) GTEST_SKIP() << nm << " is not there";
   const std::vector<std::pair<std::string, std::string>> cases{
-      {"static_fourbar_mediso.dcm", "STATIC"}, {"static_uniformity_mediso.dcm", "STATIC"},
-      {"static_syringe_siemens.dcm", "STATIC"}, {"dynamic_anyscan_mediso.dcm", "DYNAMIC"},
-      {"wholebody_NM1_jpeg2000.dcm", "WHOLE BODY"}, {"wholebody_NM1_uncompressed.dcm", "WHOLE BODY"},
+      {"static_fourbar_mediso.dcm", "STATIC"},
+      {"static_uniformity_mediso.dcm", "STATIC"},
+      {"static_syringe_siemens.dcm", "STATIC"},
+      {"dynamic_anyscan_mediso.dcm", "DYNAMIC"},
+      {"wholebody_NM1_jpeg2000.dcm", "WHOLE BODY"},
+      {"wholebody_NM1_uncompressed.dcm", "WHOLE BODY"},
       {"recon-tomo_jaszczak_mediso.dcm", "already reconstructed"}};
   for (const auto& [file, name] : cases) {
     const auto scan = load_scan(nm / file);

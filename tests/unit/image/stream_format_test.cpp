@@ -16,11 +16,17 @@ ProjectionsHeader example() {
   g.bin_mm = Millimetres(3.32), g.row_mm = Millimetres(1.0 / 3.0);
   g.u0 = Millimetres(-210.82), g.v0 = Millimetres(-64.74);
   for (std::uint32_t k = 0; k < 5; ++k) {
-    g.views.push_back({.angle = Radians(0.1 * k + 1e-17), .radius = Millimetres(150 + 0.1 * k), .start = Seconds(30.0 * k),
-                       .duration = Seconds(30), .detector = k % 2});
+    g.views.push_back({.angle = Radians(0.1 * k + 1e-17),
+                       .radius = Millimetres(150 + 0.1 * k),
+                       .start = Seconds(30.0 * k),
+                       .duration = Seconds(30),
+                       .detector = k % 2});
   }
-  header.facts = {.nuclide = "Tc-99m", .half_life = Seconds(21624.12), .windows = {{126.45, 154.55}},
-                  .collimator = "LEHR", .counts = true};
+  header.facts = {.nuclide = "Tc-99m",
+                  .half_life = Seconds(21624.12),
+                  .windows = {{126.45, 154.55}},
+                  .collimator = "LEHR",
+                  .counts = true};
   return header;
 }
 
@@ -28,11 +34,14 @@ VolumeHeader example_volume() {
   return {centred_grid(3, 4, 5, Millimetres(4.42), Millimetres(0.1), Millimetres(1.0 / 7.0)), "counts/voxel/view"};
 }
 
-std::string text(const ProjectionsHeader& header) { return encode_header(header.geometry, header.facts); }
+std::string text(const ProjectionsHeader& header) {
+  return encode_header(header.geometry, header.facts);
+}
 
 TEST(StreamFormat, HeadersComeBackBitForBit) {
   EXPECT_EQ(parse_projections_header(text(example())).value(), example());
-  EXPECT_EQ(parse_volume_header(encode_header(example_volume().geometry, example_volume().unit)).value(), example_volume());
+  EXPECT_EQ(parse_volume_header(encode_header(example_volume().geometry, example_volume().unit)).value(),
+            example_volume());
 }
 
 TEST(StreamFormat, AnyFiniteDoubleComesBackExactly) {
@@ -90,7 +99,11 @@ TEST(StreamFormat, WrongNumbersAreRefusedByName) {
       {"duration_s", [](ProjectionsHeader& h, double) { h.geometry.views[1].duration = Seconds(1e300); }},
       {"bins", [](ProjectionsHeader& h, double) { h.geometry.bins = 4097; }},
       {"views", [](ProjectionsHeader& h, double) { h.geometry.views.resize(4097); }},
-      {"elements", [](ProjectionsHeader& h, double) { h.geometry.bins = h.geometry.rows = 4096; h.geometry.views.resize(65); }},
+      {"elements",
+       [](ProjectionsHeader& h, double) {
+         h.geometry.bins = h.geometry.rows = 4096;
+         h.geometry.views.resize(65);
+       }},
       {"energy window", [](ProjectionsHeader& h, double) { h.facts.windows[0].lower_kev = 200; }},
       {"half_life_s", [](ProjectionsHeader& h, double) { h.facts.half_life = Seconds(0); }}};
   for (const auto& [name, spoil] : cases) {

@@ -20,7 +20,8 @@ using testing::HasSubstr;
 
 const fs::path kSpect = fs::path(TOMOGRID_DATA) / "spect";
 const fs::path kDicom = kSpect / "stir-spectub/spectub_rows00-39_coldrods_TOMO.dcm";
-constexpr PatientPosition kPositions[] = {PatientPosition::HFS, PatientPosition::HFP, PatientPosition::FFS, PatientPosition::FFP};
+constexpr PatientPosition kPositions[] = {PatientPosition::HFS, PatientPosition::HFP, PatientPosition::FFS,
+                                          PatientPosition::FFP};
 
 void expect_near(const VolumeGeometry& a, const VolumeGeometry& b, double tolerance = 1e-9) {
   EXPECT_EQ(a.columns, b.columns);
@@ -63,7 +64,8 @@ TEST(VolumeFiles, AVolumeComesBackFromEveryFormatInEveryPosition) {
       EXPECT_EQ(read->volume.unit, "1/mm");
       ASSERT_EQ(read->volume.values.size(), volume.values.size());
       const float error = std::string(name) == "v.dcm" ? 15.0F / 65535 : 0.0F;
-      for (std::size_t n = 0; n < volume.values.size(); ++n) EXPECT_NEAR(read->volume.values[n], volume.values[n], error) << n;
+      for (std::size_t n = 0; n < volume.values.size(); ++n)
+        EXPECT_NEAR(read->volume.values[n], volume.values[n], error) << n;
       EXPECT_EQ(read->identity.position(), std::string(name) == "v.dcm" ? position : read->identity.position());
       EXPECT_THAT(read->warnings, testing::IsEmpty());
     }
@@ -91,18 +93,26 @@ TEST(VolumeFiles, NiftiStatesRightAnteriorSuperiorCoordinates) {
   ASSERT_TRUE(save_volume(folder.path() / "v.nii", volume).has_value());
   const ByteString bytes = read_file(folder.path() / "v.nii", mebibytes(1)).value();
   ASSERT_EQ(bytes.size(), 352 + 60 * 4u);
-  const auto at = [&](std::size_t offset) { float f; std::memcpy(&f, bytes.data() + offset, 4); return f; };
-  const auto code = [&](std::size_t offset) { std::int16_t s; std::memcpy(&s, bytes.data() + offset, 2); return s; };
-  EXPECT_EQ(code(252), 1);                       // qform: scanner
-  EXPECT_EQ(code(254), 1);                       // sform
-  EXPECT_FLOAT_EQ(at(280), -4.42F);              // srow_x: columns run to the left, against R
+  const auto at = [&](std::size_t offset) {
+    float f;
+    std::memcpy(&f, bytes.data() + offset, 4);
+    return f;
+  };
+  const auto code = [&](std::size_t offset) {
+    std::int16_t s;
+    std::memcpy(&s, bytes.data() + offset, 2);
+    return s;
+  };
+  EXPECT_EQ(code(252), 1);           // qform: scanner
+  EXPECT_EQ(code(254), 1);           // sform
+  EXPECT_FLOAT_EQ(at(280), -4.42F);  // srow_x: columns run to the left, against R
   EXPECT_FLOAT_EQ(at(292), 8.84F);
-  EXPECT_FLOAT_EQ(at(300), -3.32F);              // srow_y: rows run to the back, against A
+  EXPECT_FLOAT_EQ(at(300), -3.32F);  // srow_y: rows run to the back, against A
   EXPECT_FLOAT_EQ(at(308), -12.5F);
-  EXPECT_FLOAT_EQ(at(320), 2.5F);                // srow_z: slices run to the head
+  EXPECT_FLOAT_EQ(at(320), 2.5F);  // srow_z: slices run to the head
   EXPECT_FLOAT_EQ(at(324), -101.25F);
-  EXPECT_FLOAT_EQ(at(76), 1);                    // qfac
-  EXPECT_FLOAT_EQ(at(264), 1);                   // quatern_d: half a turn about z
+  EXPECT_FLOAT_EQ(at(76), 1);   // qfac
+  EXPECT_FLOAT_EQ(at(264), 1);  // quatern_d: half a turn about z
   EXPECT_FLOAT_EQ(at(268), 8.84F);
 }
 
@@ -110,19 +120,25 @@ TEST(VolumeFiles, TheSameFileEveryTime) {
   const TemporaryFolder folder;
   ASSERT_TRUE(save_volume(folder.path() / "a.nii.gz", example_volume()).has_value());
   ASSERT_TRUE(save_volume(folder.path() / "b.nii.gz", example_volume()).has_value());
-  EXPECT_EQ(read_file(folder.path() / "a.nii.gz", mebibytes(1)).value(), read_file(folder.path() / "b.nii.gz", mebibytes(1)).value());
+  EXPECT_EQ(read_file(folder.path() / "a.nii.gz", mebibytes(1)).value(),
+            read_file(folder.path() / "b.nii.gz", mebibytes(1)).value());
 }
 
 TEST(VolumeFiles, DciodvfyFindsNoErrorInAnyDicomOfOurs) {
   if (run("command -v dciodvfy").first != 0) GTEST_SKIP() << "dciodvfy (dicom3tools) is not installed";
   const TemporaryFolder folder;
   std::vector<std::string> files;
-  const auto path = [&](const std::string& name) { files.push_back((folder.path() / name).string()); return folder.path() / name; };
+  const auto path = [&](const std::string& name) {
+    files.push_back((folder.path() / name).string());
+    return folder.path() / name;
+  };
   for (const PatientPosition position : kPositions) {
-    ASSERT_TRUE(save_scan(path("scan" + to_string(position) + ".dcm"), example_scan(12, 2), {.position = position}).has_value());
+    ASSERT_TRUE(save_scan(path("scan" + to_string(position) + ".dcm"), example_scan(12, 2), {.position = position})
+                    .has_value());
     const Identity identity = load_scan(files.back()).value().identity;
     ASSERT_TRUE(save_volume(path("volume" + to_string(position) + ".dcm"), example_volume(), &identity,
-                            {.software_version = "0.1.0", .parameters = "OSEM 8 subsets, 4 iterations"}).has_value());
+                            {.software_version = "0.1.0", .parameters = "OSEM 8 subsets, 4 iterations"})
+                    .has_value());
   }
   ASSERT_TRUE(save_volume(path("nobody.dcm"), example_volume()).has_value());
   if (fs::exists(kDicom)) {
@@ -174,7 +190,8 @@ TEST(VolumeFiles, AStoredIdentityIsReadOrRefused) {
   const TemporaryFolder folder;
   const ByteString stored = identity_of_position(PatientPosition::FFP, folder.path()).serialise();
   EXPECT_EQ(Identity::parse(stored).value().position(), PatientPosition::FFP);
-  for (std::size_t length = 0; length < stored.size(); length += 7) (void)Identity::parse(ByteView(stored).subspan(0, length));
+  for (std::size_t length = 0; length < stored.size(); length += 7)
+    (void)Identity::parse(ByteView(stored).subspan(0, length));
 }
 
 TEST(VolumeFiles, TheRealReconstructionIsReadWhereItSaysItIs) {
@@ -262,7 +279,8 @@ TEST(VolumeFiles, OtherVolumesAreRefusedByName) {
   EXPECT_THAT(load_volume(kDicom).error().message, HasSubstr("a tomographic acquisition"));
   EXPECT_THAT(load_volume(kSpect / "nm-dicom/static_fourbar_mediso.dcm").error().message, HasSubstr("STATIC"));
   EXPECT_THAT(load_volume(kSpect / "stir-reference/n64/proj_att_noisy.hs").error().message, HasSubstr("projections"));
-  EXPECT_THAT(load_volume(fs::path(TOMOGRID_DATA) / "fmri/4d/example4d.nii.gz").error().message, HasSubstr("a series of 2 volumes"));
+  EXPECT_THAT(load_volume(fs::path(TOMOGRID_DATA) / "fmri/4d/example4d.nii.gz").error().message,
+              HasSubstr("a series of 2 volumes"));
 }
 
 TEST(VolumeFiles, AMosaicIsAPicture) {

@@ -31,12 +31,15 @@ registry::NodeView view(std::uint8_t number, std::uint32_t cores_free, double ra
   return made;
 }
 
-Decision decide(const wire::Place& request, const std::vector<registry::NodeView>& nodes, const Holds& holds = {}, const Closed& closed = {}) {
+Decision decide(const wire::Place& request, const std::vector<registry::NodeView>& nodes, const Holds& holds = {},
+                const Closed& closed = {}) {
   Decision decision = place(Asked{request, member(100), member(200), kNow}, nodes, holds, closed);
   EXPECT_EQ(can_place(request, nodes, holds, closed), decision.outcome == Decision::Outcome::Placed);
   const auto again = replay(decision.record);
   EXPECT_TRUE(again) << again.error().message;
-  if (again) EXPECT_EQ(*again, decision.record.winner);
+  if (again) {
+    EXPECT_EQ(*again, decision.record.winner);
+  }
   return decision;
 }
 
@@ -88,9 +91,11 @@ TEST(Placement, EveryRejectionHasItsWord) {
   nodes[8].advert.scratch_free = mebibytes(255);
   const auto decision = decide(request, nodes, {}, {{member(5), rejections::unreachable}});
   EXPECT_EQ(decision.record.winner, member(10));
-  const std::pair<std::uint8_t, std::string_view> expected[] = {
-      {1, rejections::service}, {2, rejections::labels}, {3, rejections::excluded}, {4, rejections::draining},
-      {5, rejections::unreachable}, {6, rejections::cap}, {7, rejections::cores}, {8, rejections::memory}, {9, rejections::scratch}, {10, ""}};
+  const std::pair<std::uint8_t, std::string_view> expected[] = {{1, rejections::service},     {2, rejections::labels},
+                                                                {3, rejections::excluded},    {4, rejections::draining},
+                                                                {5, rejections::unreachable}, {6, rejections::cap},
+                                                                {7, rejections::cores},       {8, rejections::memory},
+                                                                {9, rejections::scratch},     {10, ""}};
   for (const auto& [number, word] : expected) EXPECT_EQ(rejection_of(decision, number), word) << int(number);
 }
 
@@ -163,7 +168,9 @@ TEST(Placement, WithHoldsKeptEachPickIsTheArgMaxOfFiguresLessHolds) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     std::mt19937_64 random(seed);
     std::vector<registry::NodeView> nodes;
-    for (std::uint8_t i = 1; i <= 3; ++i) nodes.push_back(view(i, 40 + static_cast<std::uint32_t>(random() % 200), 1e9 * static_cast<double>(1 + random() % 4), 400));
+    for (std::uint8_t i = 1; i <= 3; ++i)
+      nodes.push_back(
+          view(i, 40 + static_cast<std::uint32_t>(random() % 200), 1e9 * static_cast<double>(1 + random() % 4), 400));
     Holds holds;
     for (std::uint64_t i = 0; i < 1000; ++i) {
       const auto decision = decide(place_request(i, 1, 1), nodes, holds);
@@ -172,7 +179,8 @@ TEST(Placement, WithHoldsKeptEachPickIsTheArgMaxOfFiguresLessHolds) {
       for (const auto& node : nodes) {
         const Held held = holds.contains(node.advert.node) ? holds.at(node.advert.node) : Held{};
         const double left = static_cast<double>(node.advert.cores_free) - held.cores;
-        const bool fits = node.advert.memory_free.count() >= held.memory.count() + (gibibytes(1) + mebibytes(256)).count();
+        const bool fits =
+            node.advert.memory_free.count() >= held.memory.count() + (gibibytes(1) + mebibytes(256)).count();
         if (left >= 1 && fits) best = std::max(best, left * node.advert.rate_per_core.count());
       }
       if (best < 0) {
@@ -181,7 +189,9 @@ TEST(Placement, WithHoldsKeptEachPickIsTheArgMaxOfFiguresLessHolds) {
       }
       ASSERT_EQ(decision.outcome, Decision::Outcome::Placed);
       const auto& winner = decision.record.candidates.front();
-      ASSERT_DOUBLE_EQ((winner.rate_per_core * static_cast<double>(winner.cores_free - winner.cores_held)).count(), best) << "seed " << seed;
+      ASSERT_DOUBLE_EQ((winner.rate_per_core * static_cast<double>(winner.cores_free - winner.cores_held)).count(),
+                       best)
+          << "seed " << seed;
       holds[*decision.record.winner].add(decision.record.grant);
     }
   }
@@ -207,17 +217,22 @@ TEST(Placement, PropertiesOverRandomFederations) {
     Closed closed;
     const int count = static_cast<int>(random() % 12);
     for (int i = 0; i < count; ++i) {
-      auto node = view(static_cast<std::uint8_t>(i + 1), static_cast<std::uint32_t>(random() % 17), static_cast<double>(random() % 4) * 1e9, 16);
+      auto node = view(static_cast<std::uint8_t>(i + 1), static_cast<std::uint32_t>(random() % 17),
+                       static_cast<double>(random() % 4) * 1e9, 16);
       node.advert.cores_per_job_max = static_cast<std::uint32_t>(random() % 3 * 4);
       node.advert.memory_free = gibibytes(random() % 4);
       node.advert.scratch_free = mebibytes(random() % 1000);
       node.advert.draining = random() % 5 == 0;
       if (random() % 4 == 0) node.advert.services.clear();
-      if (random() % 3 == 0) holds[node.advert.node].add({static_cast<std::uint32_t>(random() % 20), mebibytes(random() % 3000), mebibytes(random() % 500)});
-      if (random() % 6 == 0) closed[node.advert.node] = random() % 2 == 0 ? rejections::unreachable : rejections::promised;
+      if (random() % 3 == 0)
+        holds[node.advert.node].add(
+            {static_cast<std::uint32_t>(random() % 20), mebibytes(random() % 3000), mebibytes(random() % 500)});
+      if (random() % 6 == 0)
+        closed[node.advert.node] = random() % 2 == 0 ? rejections::unreachable : rejections::promised;
       nodes.push_back(std::move(node));
     }
-    wire::Place request = place_request(seed, 1 + static_cast<std::uint32_t>(random() % 8), static_cast<std::uint32_t>(random() % 9));
+    wire::Place request =
+        place_request(seed, 1 + static_cast<std::uint32_t>(random() % 8), static_cast<std::uint32_t>(random() % 9));
     if (random() % 3 == 0) request.excluded = {member(1), member(3)};
     Decision decision = place(Asked{request, member(100), manager.member(), kNow}, nodes, holds, closed);
     if (decision.outcome == Decision::Outcome::Placed) {
@@ -247,7 +262,8 @@ TEST(Placement, ATamperedDecisionIsFound) {
   auto draining = view(5, 50, 1e9);
   draining.advert.draining = true;
   const auto good = place(Asked{request, member(100), manager.member(), kNow},
-                          std::vector{view(1, 8, 1e9), view(2, 4, 3e9), view(3, 1, 1e9), view(4, 64, 1e9), draining}).record;
+                          std::vector{view(1, 8, 1e9), view(2, 4, 3e9), view(3, 1, 1e9), view(4, 64, 1e9), draining})
+                        .record;
   certs::Signed record = manager.signed_record(certs::kinds::decision, wire::encode_body(good));
   ASSERT_TRUE(check_decision(record, key));
   // Bytes changed after signing, any of them.
@@ -266,15 +282,20 @@ TEST(Placement, ATamperedDecisionIsFound) {
   EXPECT_TRUE(refused([](auto& r) { r.winner = member(1); }));
   EXPECT_TRUE(refused([](auto& r) { r.winner.reset(); }));
   EXPECT_TRUE(refused([](auto& r) { r.grant.cores = 3; }));
-  EXPECT_TRUE(refused([](auto& r) { r.candidates[0].cores_free = 2; }));            // the winner's figures lowered
+  EXPECT_TRUE(refused([](auto& r) { r.candidates[0].cores_free = 2; }));  // the winner's figures lowered
   EXPECT_TRUE(refused([](auto& r) { r.candidates[1].rate_per_core = FlopRate(9e9); }));
-  EXPECT_TRUE(refused([](auto& r) { std::swap(r.candidates[0], r.candidates[1]); r.winner = member(1); r.grant.cores = 4; }));
+  EXPECT_TRUE(refused([](auto& r) {
+    std::swap(r.candidates[0], r.candidates[1]);
+    r.winner = member(1);
+    r.grant.cores = 4;
+  }));
   EXPECT_TRUE(refused([](auto& r) { r.candidates[0].rejection = "cores"; }));
   EXPECT_TRUE(refused([](auto& r) { r.place.excluded = {member(2)}; }));
   EXPECT_TRUE(refused([](auto& r) { r.candidates[0].draining = true; }));
   EXPECT_TRUE(refused([](auto& r) { r.decided_by = member(9); }));
   for (std::size_t i = 0; i < good.candidates.size(); ++i) {
-    if (!good.candidates[i].rejection.empty()) EXPECT_TRUE(refused([i](auto& r) { r.candidates[i].rejection.clear(); })) << i;
+    if (good.candidates[i].rejection.empty()) continue;
+    EXPECT_TRUE(refused([i](auto& r) { r.candidates[i].rejection.clear(); })) << i;
   }
   // Another manager's key.
   EXPECT_FALSE(check_decision(record, members.get("manager2", certs::Role::Manager).certificate().signing_key));
@@ -282,7 +303,8 @@ TEST(Placement, ATamperedDecisionIsFound) {
 
 TEST(Placement, OfManyCandidatesTheBestAreKeptAndTheRestCounted) {
   std::vector<registry::NodeView> nodes;
-  for (int i = 0; i < 250; ++i) nodes.push_back(view(static_cast<std::uint8_t>(i), static_cast<std::uint32_t>(i + 1), 1e9, 300));
+  for (int i = 0; i < 250; ++i)
+    nodes.push_back(view(static_cast<std::uint8_t>(i), static_cast<std::uint32_t>(i + 1), 1e9, 300));
   const auto decision = decide(place_request(1), nodes);
   EXPECT_EQ(decision.record.candidates.size(), wire::kCandidatesMax);
   EXPECT_EQ(decision.record.candidates_left_out, 50u);

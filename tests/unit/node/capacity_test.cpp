@@ -70,7 +70,8 @@ TEST(Cgroup, NonsenseDoesNotLimit) {
   const Fixture machine;
   EXPECT_FALSE(read_cgroup_limits(machine.root.path()).cpus.has_value());
   machine.put("proc/self/cgroup", "garbage\n0:\n::::\n0::/a\n");
-  machine.put("proc/self/mountinfo", "garbage\n25 1 0:23 / /sys/fs/cgroup rw - cgroup2\n25 1 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  machine.put("proc/self/mountinfo",
+              "garbage\n25 1 0:23 / /sys/fs/cgroup rw - cgroup2\n25 1 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
   machine.put("sys/fs/cgroup/a/cpu.max", "99999999999999999999999 1\n");
   machine.put("sys/fs/cgroup/a/memory.max", "-5\n");
   const CgroupLimits limits = read_cgroup_limits(machine.root.path());
@@ -79,7 +80,8 @@ TEST(Cgroup, NonsenseDoesNotLimit) {
 }
 
 TEST(Capacity, KernelTextIsUnderstood) {
-  EXPECT_EQ(parse_busy_ticks("cpu  100 20 30 4000 500 6 7 8 9 1\ncpu0 1 1 1 1 1 1 1 1 0 0\n"), 171U) << "idle, iowait and guest left out";
+  EXPECT_EQ(parse_busy_ticks("cpu  100 20 30 4000 500 6 7 8 9 1\ncpu0 1 1 1 1 1 1 1 1 0 0\n"), 171U)
+      << "idle, iowait and guest left out";
   EXPECT_EQ(parse_busy_ticks("intr 5"), 0U);
   EXPECT_EQ(parse_process_ticks("12 (a b) c) S 1 2 3 4 5 6 7 8 9 10 100 20 3 4 20 0 1 0 55 1 1"), 127U);
   EXPECT_EQ(parse_process_ticks("12 (x"), 0U);

@@ -68,8 +68,8 @@ TEST(Journal, NoFileOrGarbageIsAFailure) {
   EXPECT_THROW(SqliteJournal(home.path() / "garbage.db"), Failure);
 }
 
-// A process is killed at some moment while it commits pairs of rows (a, n), (b, n): what is found is always a whole pair, and
-// nothing that it had reported as committed is missing.
+// A process is killed at some moment while it commits pairs of rows (a, n), (b, n): what is found is always a whole
+// pair, and nothing that it had reported as committed is missing.
 TEST(Journal, KilledAtAnyMomentKeepsWholeTransactionsThatWereAcknowledged) {
   std::mt19937 random(7);
   for (int round = 0; round < 12; ++round) {
@@ -88,11 +88,13 @@ TEST(Journal, KilledAtAnyMomentKeepsWholeTransactionsThatWereAcknowledged) {
     }
     ::close(report[1]);
     std::uint32_t acknowledged = 0;
-    const std::uint32_t until = 1 + random() % 40;
-    while (acknowledged < until && ::read(report[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {}
+    const std::uint32_t until = 1 + static_cast<std::uint32_t>(random() % 40);
+    while (acknowledged < until && ::read(report[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {
+    }
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
-    while (::read(report[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {}
+    while (::read(report[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {
+    }
     ::close(report[0]);
     ASSERT_GT(acknowledged, 0U);
     SqliteJournal journal(home.path() / "journal.db");
@@ -126,7 +128,9 @@ TEST(Records, SurviveARoundTrip) {
   record.expires = {3};
   record.collected = record.wiped = true;
   EXPECT_EQ(parse_job_record(encode(record)).value(), record);
-  const ScratchFact fact{record.key, {{"scan.f32", 10, {{0, 3}, {5, 10}}, job::Digest{}}, {"map.f32", 2, {}, std::nullopt}}, record.outputs};
+  const ScratchFact fact{record.key,
+                         {{"scan.f32", 10, {{0, 3}, {5, 10}}, job::Digest{}}, {"map.f32", 2, {}, std::nullopt}},
+                         record.outputs};
   EXPECT_EQ(parse_scratch_fact(encode(fact)).value(), fact);
   const WorkerRecord worker{record.key, 1234, UINT64_MAX};
   EXPECT_EQ(parse_worker_record(encode(worker)).value(), worker);

@@ -88,16 +88,24 @@ TEST(Node, PropertyAdmittedNeverExceedsCapacity) {
           world.say(clients[client], open);
           break;
         }
-        case 2: world.say(manager, wire::Reserve{World::sign(world.ticket(*who[client], number, 1 + pick(9)))}); break;
-        case 3: world.send_input(clients[client], number); break;
+        case 2:
+          world.say(manager, wire::Reserve{World::sign(world.ticket(*who[client], number, 1 + pick(9)))});
+          break;
+        case 3:
+          world.send_input(clients[client], number);
+          break;
         case 4:
           if (world.workers.erase(key) == 1) world.worker_succeeds(key, pick(2) == 0 ? "volume.f32" : "report.json");
           break;
         case 5:
           if (world.workers.erase(key) == 1) world.feed(wire::WorkerExited{key, -9, {}, {}});
           break;
-        case 6: world.say(clients[client], wire::CancelJob{job_id(number)}); break;
-        case 7: world.say(clients[client], wire::Collected{job_id(number)}); break;
+        case 6:
+          world.say(clients[client], wire::CancelJob{job_id(number)});
+          break;
+        case 7:
+          world.say(clients[client], wire::Collected{job_id(number)});
+          break;
         case 8:
           if (pick(4) == 0) {
             capacity = 1 + pick(12);

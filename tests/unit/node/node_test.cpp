@@ -16,7 +16,8 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// ---- one job, from open to wiped --------------------------------------------------------------------------------------
+// ---- one job, from open to wiped
+// --------------------------------------------------------------------------------------
 TEST(Node, JobRunsFromOpenToWiped) {
   World world;
   const auto alice = world.connect(*members().alice);
@@ -45,7 +46,8 @@ TEST(Node, JobRunsFromOpenToWiped) {
   EXPECT_EQ(finished.state, JobState::Finished);
   EXPECT_EQ(finished.expires, world.now.wall + hours(24));
   ASSERT_TRUE(finished.receipt.has_value());
-  EXPECT_TRUE(certs::verify(*finished.receipt, certs::kinds::receipt, members().node->certificate().signing_key).has_value());
+  EXPECT_TRUE(
+      certs::verify(*finished.receipt, certs::kinds::receipt, members().node->certificate().signing_key).has_value());
   const auto receipt = wire::decode_receipt(finished.receipt->body).value();
   EXPECT_EQ(receipt.client, members().alice->member());
   EXPECT_EQ(receipt.job, job_id(1));
@@ -71,7 +73,8 @@ TEST(Node, JobRunsFromOpenToWiped) {
   world.say(alice, world.open(1));
   EXPECT_EQ(world.last<wire::JobStatus>(alice).state, JobState::Finished) << "never run twice unseen";
   EXPECT_EQ(world.effects_of<wire::StartWorker>().size(), 1U);
-  EXPECT_THAT(world.audited(), ::testing::IsSupersetOf({"open-job done", "fetch done", "collected done", "job-wiped done"}));
+  EXPECT_THAT(world.audited(),
+              ::testing::IsSupersetOf({"open-job done", "fetch done", "collected done", "job-wiped done"}));
 }
 
 TEST(Node, StreamedServiceStartsAtOpenAndHearsOfItsInput) {
@@ -89,7 +92,8 @@ TEST(Node, StreamedServiceStartsAtOpenAndHearsOfItsInput) {
   world.feed(wire::StreamReceived{alice.id, stream, 1000, digest(1)});
   std::vector<job::ToWorker> lines;
   for (const auto& told : world.effects_of<wire::TellWorker>()) lines.push_back(told.line);
-  EXPECT_THAT(lines, ElementsAre(job::ToWorker(job::InputAvailable{"scan.f32", 512, 488}), job::ToWorker(job::InputAvailable{"scan.f32", 0, 512}),
+  EXPECT_THAT(lines, ElementsAre(job::ToWorker(job::InputAvailable{"scan.f32", 512, 488}),
+                                 job::ToWorker(job::InputAvailable{"scan.f32", 0, 512}),
                                  job::ToWorker(job::InputComplete{"scan.f32"})));
   EXPECT_TRUE(world.last<wire::JobStatus>(alice).input_complete);
 }
@@ -109,7 +113,7 @@ TEST(Node, SeveralJobsRunAtOnce) {
   const auto bob = world.connect(*members().bob);
   for (std::uint8_t i = 1; i <= 2; ++i) {
     world.say(alice, world.open(i));
-    world.say(bob, world.open(i));   // the same id of another client is another job
+    world.say(bob, world.open(i));  // the same id of another client is another job
     world.send_input(alice, i);
     world.send_input(bob, i);
   }
@@ -118,7 +122,8 @@ TEST(Node, SeveralJobsRunAtOnce) {
   EXPECT_EQ(world.node->advert(world.now).jobs_running, 4U);
 }
 
-// ---- what is asked twice, or wrongly ------------------------------------------------------------------------------------
+// ---- what is asked twice, or wrongly
+// ------------------------------------------------------------------------------------
 TEST(Node, SameJobAgainAnswersWithItsStateAndOtherContentConflicts) {
   World world;
   const auto alice = world.connect(*members().alice);
@@ -185,7 +190,8 @@ TEST(Node, OnlyTheOpenerSeesFetchesCollectsAndCancels) {
   const auto bob = world.connect(*members().bob);
   world.say(alice, world.open(1));
   world.send_input(alice, 1);
-  const std::vector<wire::Message> verbs{wire::Attach{job_id(1)}, wire::CancelJob{job_id(1)}, wire::Fetch{job_id(1), "volume.f32"}, wire::Collected{job_id(1)}};
+  const std::vector<wire::Message> verbs{wire::Attach{job_id(1)}, wire::CancelJob{job_id(1)},
+                                         wire::Fetch{job_id(1), "volume.f32"}, wire::Collected{job_id(1)}};
   for (const wire::Message& verb : verbs) {
     world.forget();
     world.say(bob, verb);
@@ -228,7 +234,8 @@ TEST(Node, InputThatDoesNotAgreeWithItsHashFailsTheJob) {
   EXPECT_EQ(world.effects_of<wire::Wipe>().size(), 1U);
 }
 
-// ---- tickets ------------------------------------------------------------------------------------------------------------
+// ---- tickets
+// ------------------------------------------------------------------------------------------------------------
 TEST(Node, ReservationIsHeldForItsTicketAndTurnsIntoTheJob) {
   World world;
   const auto manager = world.connect(*members().manager);
@@ -362,7 +369,8 @@ TEST(Node, WhoNeedsATicketWaitsForItsManagerAndNoLonger) {
   EXPECT_EQ(second.sent<wire::OpenRefused>(late).size(), 2U) << "signed by itself";
 }
 
-// ---- queue, quotas, drain -------------------------------------------------------------------------------------------------
+// ---- queue, quotas, drain
+// -------------------------------------------------------------------------------------------------
 TEST(Node, DirectJobsQueueInOrderAndRunAsCoresComeFree) {
   World world;
   const auto alice = world.connect(*members().alice);
@@ -374,7 +382,7 @@ TEST(Node, DirectJobsQueueInOrderAndRunAsCoresComeFree) {
   waits.needs.cores_min = waits.needs.cores_max = 8;
   world.say(alice, waits);
   world.send_input(alice, 2);
-  world.say(alice, world.open(3));   // would fit after 1, but 2 was first
+  world.say(alice, world.open(3));  // would fit after 1, but 2 was first
   world.send_input(alice, 3);
   EXPECT_EQ(world.workers.size(), 1U);
   EXPECT_EQ(world.node->advert(world.now).jobs_queued, 2U);
@@ -449,7 +457,8 @@ TEST(Node, DrainingNodeFinishesWhatItHasAndTakesNoMore) {
   EXPECT_FALSE(world.node->draining());
 }
 
-// ---- how jobs end ---------------------------------------------------------------------------------------------------------
+// ---- how jobs end
+// ---------------------------------------------------------------------------------------------------------
 struct RunningJob : World {
   explicit RunningJob(NodeOptions options = {}) : World(options) {
     alice = connect(*members().alice);
@@ -492,12 +501,22 @@ TEST(Node, DeadWorkerIsStartedOnceMoreFromItsCheckpointThenTheJobFailsElsewhere)
   ASSERT_EQ(world.workers.size(), 1U);
   const auto second = world.effects_of<wire::StartWorker>().back();
   EXPECT_EQ(second.order.inputs.back().name, "checkpoint");
+  EXPECT_EQ(world.effects_of<wire::TellWorker>().back().line, job::ToWorker(job::InputComplete{"checkpoint"}))
+      << "it waits for that";
   EXPECT_EQ(world.state(world.key), JobState::Running);
   world.feed(wire::WorkerExited{world.key, -9, {}, {}});
   const auto failed = world.last<wire::JobStatus>(world.alice);
   EXPECT_EQ(failed.failure->code, "worker-died");
   EXPECT_EQ(failed.failure->retry, job::Retry::Elsewhere);
   EXPECT_EQ(world.node->advert(world.now).cores_free, 8U);
+}
+
+TEST(Node, RunningWorkerIsAskedForCheckpointsNowAndThen) {
+  RunningJob world;
+  world.forget();
+  world.pass(seconds(95));
+  EXPECT_EQ(world.effects_of<wire::TellWorker>().size(), 3U);
+  EXPECT_EQ(world.effects_of<wire::TellWorker>().back().line, job::ToWorker(job::CheckpointNow{}));
 }
 
 TEST(Node, WorkersOwnWordDecidesHowItFails) {
@@ -535,7 +554,8 @@ TEST(Node, UncollectedResultIsWipedWhenRetentionEnds) {
   EXPECT_EQ(world.state(world.key), JobState::Finished);
 }
 
-// ---- what the opener sees -------------------------------------------------------------------------------------------------
+// ---- what the opener sees
+// -------------------------------------------------------------------------------------------------
 TEST(Node, PreviewsAreSentOneAtATimeAndOnlyTheLatest) {
   RunningJob world;
   const auto preview = [&] { world.feed(wire::WorkerSaid{world.key, job::PreviewReady{"preview.png", "it"}}); };
@@ -561,7 +581,8 @@ TEST(Node, PreviewsAreSentOneAtATimeAndOnlyTheLatest) {
 TEST(Node, ProgressIsNotPushedFasterThanItCanBeRead) {
   RunningJob world;
   world.forget();
-  for (int i = 0; i < 1000; ++i) world.feed(wire::WorkerSaid{world.key, job::Progress{"iterate", i / 1000.0, std::nullopt, 0, 0}});
+  for (int i = 0; i < 1000; ++i)
+    world.feed(wire::WorkerSaid{world.key, job::Progress{"iterate", i / 1000.0, std::nullopt, 0, 0}});
   EXPECT_LE(world.sent<wire::JobStatus>(world.alice).size(), 1U);
   world.pass(std::chrono::milliseconds(200));
   EXPECT_EQ(world.last<wire::JobStatus>(world.alice).fraction, 0.999) << "the latest arrives";
@@ -585,13 +606,15 @@ TEST(Node, WordsOfAWorkerFitTheMessages) {
   RunningJob world;
   world.feed(wire::WorkerSaid{world.key, job::Progress{std::string(5000, 's'), 0.1, std::nullopt, 0, 0}});
   world.feed(wire::WorkerSaid{world.key, job::Notice{std::string(5000, 'c'), std::string(5000, 'm')}});
-  world.pass(seconds(1));   // World::perform encodes and decodes every message
-  world.feed(wire::WorkerSaid{world.key, job::WorkerFailed{{std::string(5000, 'c'), std::string(5000, 'm'), job::Retry::Never}}});
+  world.pass(seconds(1));  // World::perform encodes and decodes every message
+  world.feed(wire::WorkerSaid{world.key,
+                              job::WorkerFailed{{std::string(5000, 'c'), std::string(5000, 'm'), job::Retry::Never}}});
   world.feed(wire::WorkerExited{world.key, 1, {}, {}});
   EXPECT_EQ(world.state(world.key), JobState::Failed);
 }
 
-// ---- patience -------------------------------------------------------------------------------------------------------------
+// ---- patience
+// -------------------------------------------------------------------------------------------------------------
 TEST(Node, JobWithoutInputGivesItsCoresAwayAndGetsThemBack) {
   World world;
   const auto alice = world.connect(*members().alice);
@@ -608,6 +631,16 @@ TEST(Node, JobWithoutInputGivesItsCoresAwayAndGetsThemBack) {
   EXPECT_EQ(world.last<wire::JobStatus>(again).state, JobState::Running);
 }
 
+TEST(Node, SilentClientThatStaysConnectedDoesNotKeepTakingCores) {
+  World world;
+  const auto alice = world.connect(*members().alice);
+  world.say(alice, world.open(1));
+  world.pass(minutes(10));
+  EXPECT_EQ(world.node->advert(world.now).cores_free, 8U);
+  world.say(alice, wire::StreamOffer{{job_id(1), "scan.f32", 0}, 1, 1000});
+  EXPECT_EQ(world.node->advert(world.now).cores_free, 6U);
+}
+
 TEST(Node, JobThatNeverGetsItsInputFails) {
   World world;
   const auto alice = world.connect(*members().alice);
@@ -618,7 +651,8 @@ TEST(Node, JobThatNeverGetsItsInputFails) {
   EXPECT_TRUE(world.node->ledger().holds().empty());
 }
 
-// ---- storage, registries ----------------------------------------------------------------------------------------------------
+// ---- storage, registries
+// ----------------------------------------------------------------------------------------------------
 TEST(Node, UnwritableJournalEndsTheService) {
   RunningJob world;
   world.forget();

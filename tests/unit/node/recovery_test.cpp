@@ -12,8 +12,10 @@ const wire::JobKey kKey{members().alice->member(), job_id(1)};
 
 ScratchFact held(bool whole_input, bool output = false) {
   ScratchFact fact{kKey, {}, {}};
-  if (whole_input) fact.inputs.push_back({"scan.f32", 1000, {{0, 1000}}, digest(1)});
-  else fact.inputs.push_back({"scan.f32", 1000, {{0, 256}, {512, 600}}, std::nullopt});
+  if (whole_input)
+    fact.inputs.push_back({"scan.f32", 1000, {{0, 1000}}, digest(1)});
+  else
+    fact.inputs.push_back({"scan.f32", 1000, {{0, 256}, {512, 600}}, std::nullopt});
   if (output) fact.outputs.push_back({"volume.f32", Bytes(64), digest(9)});
   return fact;
 }

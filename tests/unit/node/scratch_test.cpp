@@ -112,7 +112,8 @@ TEST_F(ScratchTest, BytesBeyondTheEndAndOtherLengthsAreRefused) {
 TEST_F(ScratchTest, WipeRemovesEverythingAndIsRepeatable) {
   Scratch scratch = open();
   ASSERT_TRUE(scratch.prepare({key, {{"scan.f32", Bytes(100'000), {}}}}).has_value());
-  std::move(scratch.open_sink(key, stream("scan.f32"), 100'000).or_throw()->write(0, ByteString(100'000, 1))).or_throw();
+  std::move(scratch.open_sink(key, stream("scan.f32"), 100'000).or_throw()->write(0, ByteString(100'000, 1)))
+      .or_throw();
   EXPECT_GE(scratch.used().count(), 100'000U);
   ASSERT_TRUE(scratch.wipe(key).has_value());
   EXPECT_FALSE(fs::exists(scratch.folder(key)));

@@ -1,4 +1,5 @@
-// A worker that does as its parameter "mode" says; obeys the contract of job/worker_protocol.h unless that is the point.
+// A worker that does as its parameter "mode" says; obeys the contract of job/worker_protocol.h unless that is the
+// point.
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>

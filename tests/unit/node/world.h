@@ -19,7 +19,8 @@ inline constexpr const char* kBatch = R"({"name": "recon.test", "version": 1, "c
   "parameters": [{"name": "iterations", "type": "integer", "min": 1, "max": 99, "default": 10}],
   "inputs": [{"name": "scan.f32", "max_bytes": 1000000000}, {"name": "map.f32", "max_bytes": 1000000, "required": false}],
   "outputs": [{"name": "volume.f32", "max_bytes": 1000000}, {"name": "passport.json", "max_bytes": 1000, "required": false}]})";
-inline constexpr const char* kStreamed = R"({"name": "qa.test", "version": 1, "command": ["worker"], "input": "streamed",
+inline constexpr const char* kStreamed =
+    R"({"name": "qa.test", "version": 1, "command": ["worker"], "input": "streamed",
   "inputs": [{"name": "scan.f32", "max_bytes": 1000000000}], "outputs": [{"name": "report.json", "max_bytes": 1000000}]})";
 
 inline job::JobId job_id(std::uint8_t number) {
@@ -39,9 +40,12 @@ inline job::Digest digest(std::uint8_t number) {
 struct Members {
   certs::Authority authority{"testfed"};
   WallTime wall{1'800'000'000'000};
-  std::unique_ptr<certs::Identity> node = make("node1", certs::Role::Node), other_node = make("node2", certs::Role::Node),
-                                   registry = make("registry1", certs::Role::Registry), manager = make("manager1", certs::Role::Manager),
-                                   alice = make("alice", certs::Role::Clinician), bob = make("bob", certs::Role::Researcher),
+  std::unique_ptr<certs::Identity> node = make("node1", certs::Role::Node),
+                                   other_node = make("node2", certs::Role::Node),
+                                   registry = make("registry1", certs::Role::Registry),
+                                   manager = make("manager1", certs::Role::Manager),
+                                   alice = make("alice", certs::Role::Clinician),
+                                   bob = make("bob", certs::Role::Researcher),
                                    dev = make("dev", certs::Role::Developer), admin = make("admin", certs::Role::Admin);
   std::unique_ptr<certs::Identity> make(const std::string& name, certs::Role role) {
     return certs::make_identity(authority, name, role, wall).or_throw();
@@ -82,7 +86,12 @@ class World {
   }
 
   wire::Peer connect(const certs::Identity& who, std::uint64_t dial = 0) {
-    wire::Peer peer{next_peer_++, who.member(), who.name(), who.roles(), dial, who.certificate().signing_key,
+    wire::Peer peer{next_peer_++,
+                    who.member(),
+                    who.name(),
+                    who.roles(),
+                    dial,
+                    who.certificate().signing_key,
                     std::make_shared<const certs::CertificateChain>(who.chain())};
     feed(wire::PeerUp{peer});
     return peer;
@@ -144,7 +153,9 @@ class World {
     feed(wire::RangeStored{peer.id, key, 0, bytes});
     feed(wire::StreamReceived{peer.id, key, bytes, digest(root)});
   }
-  static wire::JobKey key(const certs::Identity& client, std::uint8_t number) { return {client.member(), job_id(number)}; }
+  static wire::JobKey key(const certs::Identity& client, std::uint8_t number) {
+    return {client.member(), job_id(number)};
+  }
   void worker_succeeds(const wire::JobKey& key, const std::string& output = "volume.f32") {
     feed(wire::WorkerExited{key, 0, {{output, 64, digest(9)}}, digest(5)});
   }
@@ -188,15 +199,16 @@ class World {
 
   wire::Now now;
   std::unique_ptr<Node> node;
-  wire::Effects effects;                                    // since forget()
+  wire::Effects effects;  // since forget()
   std::vector<std::pair<wire::PeerId, wire::Message>> messages;
   std::map<std::pair<std::string, std::string>, std::string> journal;
-  std::set<wire::JobKey> workers;                           // started and not ended
+  std::set<wire::JobKey> workers;  // started and not ended
 
  private:
   void start() {
-    node = std::make_unique<Node>(*members().node,
-                                  std::vector{job::parse_service(kBatch).or_throw(), job::parse_service(kStreamed).or_throw()}, options_);
+    node = std::make_unique<Node>(
+        *members().node, std::vector{job::parse_service(kBatch).or_throw(), job::parse_service(kStreamed).or_throw()},
+        options_);
     node->set_routes({{"direct", "127.0.0.1", 4100}});
   }
   void settle() {
@@ -209,8 +221,10 @@ class World {
   void perform(wire::Effects pass) {
     for (const wire::Effect& effect : pass) {
       if (const auto* row = std::get_if<wire::Persist>(&effect)) {
-        if (row->row.body.empty()) journal.erase({row->row.table, row->row.key});
-        else journal[{row->row.table, row->row.key}] = row->row.body;
+        if (row->row.body.empty())
+          journal.erase({row->row.table, row->row.key});
+        else
+          journal[{row->row.table, row->row.key}] = row->row.body;
         if (row->row.table == kJobTable && !row->row.body.empty()) {
           const JobRecord record = parse_job_record(row->row).or_throw();
           EXPECT_TRUE(!record.wiped || wiped_.contains(record.key)) << "said wiped before it was";

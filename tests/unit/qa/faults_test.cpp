@@ -45,6 +45,15 @@ TEST(QaFaults, AxialJerkOfOneView) {
   EXPECT_LE(found, 6);
 }
 
+// Falling slowly all the while: seen where the last view meets the first.
+TEST(QaFaults, AxialCreep) {
+  const double found = smallest_found("motion.axial", {1, 2, 4, 6, 8, 12, 20}, [](double mm) {
+    return moved([mm](std::size_t view) { return Shift{0, mm * static_cast<double>(view) / 59}; });
+  });
+  EXPECT_GT(found, 0);
+  EXPECT_LE(found, 8);
+}
+
 TEST(QaFaults, TransaxialStep) {
   const double found = smallest_found("motion.transaxial", {1, 2, 3, 4, 5, 6, 8, 12, 20}, [](double mm) {
     return moved([mm](std::size_t view) { return Shift{view >= 40 ? mm : 0, 0}; });
@@ -63,7 +72,8 @@ TEST(QaFaults, TransaxialJerkOfOneView) {
 
 TEST(QaFaults, MotionIsNamedByItsView) {
   const Report report = judge(moved([](std::size_t view) { return Shift{0, view == 33 ? 15.0 : 0}; })).or_throw();
-  EXPECT_NE(find(report, "motion.axial").sentence.find("view 34"), std::string::npos) << find(report, "motion.axial").sentence;
+  EXPECT_NE(find(report, "motion.axial").sentence.find("view 34"), std::string::npos)
+      << find(report, "motion.axial").sentence;
   EXPECT_EQ(find(report, "motion.axial").grade, Grade::Poor);
 }
 
@@ -79,11 +89,15 @@ TEST(QaFaults, DeadBin) {
 
 TEST(QaFaults, DeadBlockRowAndColumnAreCountedWhole) {
   const auto dead = [](auto is_dead) {
-    return *find(judge(noisy([&](std::size_t, std::size_t row, std::size_t bin, double y) { return is_dead(row, bin) ? 0 : y; })).or_throw(),
-                 "bins.dead").figure;
+    return *find(judge(noisy([&](std::size_t, std::size_t row, std::size_t bin, double y) {
+                   return is_dead(row, bin) ? 0 : y;
+                 })).or_throw(),
+                 "bins.dead")
+                .figure;
   };
   EXPECT_EQ(dead([](std::size_t row, std::size_t bin) { return row == 20 && bin == 27; }), 1);
-  EXPECT_EQ(dead([](std::size_t row, std::size_t bin) { return (row == 20 || row == 21) && (bin == 24 || bin == 25); }), 4);
+  EXPECT_EQ(dead([](std::size_t row, std::size_t bin) { return (row == 20 || row == 21) && (bin == 24 || bin == 25); }),
+            4);
   EXPECT_GE(dead([](std::size_t row, std::size_t) { return row == 22; }), 15);
   EXPECT_GE(dead([](std::size_t, std::size_t bin) { return bin == 22; }), 15);
 }
@@ -98,8 +112,8 @@ TEST(QaFaults, HotBin) {
   EXPECT_LE(gained, 100);
   // Where nothing else counts.
   const auto lonely = judge(noisy([](std::size_t, std::size_t row, std::size_t bin, double y) {
-    return row == 3 && bin == 40 ? y + 30 : y;
-  })).or_throw();
+                        return row == 3 && bin == 40 ? y + 30 : y;
+                      })).or_throw();
   EXPECT_EQ(*find(lonely, "bins.hot").figure, 1);
 }
 
@@ -123,7 +137,9 @@ TEST(QaFaults, Truncation) {
 
 TEST(QaFaults, ShortenedView) {
   const double lost = smallest_found("views.counts", {2, 4, 6, 8, 10, 15, 25, 50, 100}, [](double percent) {
-    return noisy([percent](std::size_t view, std::size_t, std::size_t, double y) { return view == 17 ? y * (1 - percent / 100) : y; });
+    return noisy([percent](std::size_t view, std::size_t, std::size_t, double y) {
+      return view == 17 ? y * (1 - percent / 100) : y;
+    });
   });
   EXPECT_GT(lost, 0);
   EXPECT_LE(lost, 8);
@@ -131,7 +147,9 @@ TEST(QaFaults, ShortenedView) {
 
 TEST(QaFaults, SensitivityStep) {
   const double lost = smallest_found("views.counts", {4, 8, 12, 16, 25, 50}, [](double percent) {
-    return noisy([percent](std::size_t view, std::size_t, std::size_t, double y) { return view >= 30 ? y * (1 - percent / 100) : y; });
+    return noisy([percent](std::size_t view, std::size_t, std::size_t, double y) {
+      return view >= 30 ? y * (1 - percent / 100) : y;
+    });
   });
   EXPECT_GT(lost, 0);
   EXPECT_LE(lost, 16);
@@ -194,7 +212,9 @@ TEST(QaFaults, DuplicatedViewsByContentAndByAngle) {
 
 TEST(QaFaults, FewCounts) {
   const auto with = [](double share) {
-    return find(judge(noisy([share](std::size_t, std::size_t, std::size_t, double y) { return y * share; })).or_throw(), "counts.total").grade;
+    return find(judge(noisy([share](std::size_t, std::size_t, std::size_t, double y) { return y * share; })).or_throw(),
+                "counts.total")
+        .grade;
   };
   EXPECT_EQ(with(1), Grade::Good);
   EXPECT_EQ(with(0.5), Grade::Acceptable);

@@ -34,7 +34,7 @@ TEST(QaReport, VerdictIsTheWorstGradeAndUnjudgedDoesNotCount) {
   report = judge(few).or_throw();
   EXPECT_EQ(find(report, "motion.axial").grade, Grade::NotJudged);
   EXPECT_FALSE(find(report, "motion.axial").figure);
-  EXPECT_EQ(report.grade, Grade::Poor);      // four views cover too little and count too few
+  EXPECT_EQ(report.grade, Grade::Poor);  // four views cover too little and count too few
   EXPECT_NE(to_text(report).find("not judged"), std::string::npos);
 }
 

@@ -83,6 +83,33 @@ TEST(Osem, SubsetsAreBalancedAndReachTheSameLikelihoodSooner) {
   EXPECT_GT(fast->history.back().log_likelihood, slow->history.back().log_likelihood);
 }
 
+TEST(Penalty, TakesNoiseAndKeepsTheMean) {
+  Case run = make_run(3);
+  const auto plain = reconstruct(run.plan, run.problem.counts, Settings{.iterations = 20});
+  const auto smooth = reconstruct(run.plan, run.problem.counts, Settings{.iterations = 20, .penalty = {.strength = 0.05}});
+  ASSERT_TRUE(plain.has_value() && smooth.has_value());
+  struct Figures {
+    double mean = 0, deviation = 0;
+  };
+  const auto figures = [&](const std::vector<float>& values) {   // where the activity is 2, well inside
+    double n = 0, total = 0, square = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (run.problem.activity[i] != 2.0F) continue;
+      n += 1;
+      total += static_cast<double>(values[i]);
+      square += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+    }
+    return Figures{total / n, std::sqrt(square / n - total / n * (total / n))};
+  };
+  const Figures before = figures(plain->volume.values), after = figures(smooth->volume.values);
+  EXPECT_LT(after.deviation, 0.7 * before.deviation);
+  EXPECT_NEAR(after.mean / before.mean, 1.0, 0.05);
+  const double counts = smooth->counts_measured - smooth->counts_excluded;
+  EXPECT_LE(smooth->history.back().expected_counts, counts);   // U is homogeneous: sum(s x) = sum(y) - strength U
+  EXPECT_NEAR(smooth->history.back().expected_counts / counts, 1.0, 0.03);
+  EXPECT_FALSE(reconstruct(run.plan, run.problem.counts, Settings{.penalty = {.strength = -1}}).has_value());
+}
+
 TEST(Osem, SubsetsNeverHaveFewerThanFourViews) {
   ProblemShape shape;
   shape.views = 19;

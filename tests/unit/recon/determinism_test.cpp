@@ -85,7 +85,7 @@ Outcome outcome_of(Problem p, std::size_t subsets, int threads, InstructionSet s
   const Plan plan = make_plan(p.geometry, with_map(p), p.options, ranks).or_throw();
   outcome.plan = plan.fingerprint();
   if (ranks == nullptr) outcome.projection = fingerprint(forward_project(plan, p.activity));
-  Settings settings{.iterations = 3};
+  Settings settings{.iterations = 3, .penalty = {.strength = subsets > 1 ? 0.02 : 0.0}};
   settings.after_iteration = [&](const IterationReport& report, const auto&, const auto& checkpoint) {
     if (report.iteration == 2) outcome.checkpoint = fingerprint(checkpoint().estimate);
     return true;
@@ -142,7 +142,7 @@ TEST(Determinism, SameBitsForAnyNumberOfRanks) {
 // The bits as g++ 12 and clang++ 14 made them on the first machine: any other compiler or processor must repeat them.
 TEST(Determinism, BitsAreThoseOfEveryOtherMachine) {
   const Outcome outcome = outcome_of(counted_problem(), 1, 2, InstructionSet::Best, nullptr);
-  EXPECT_EQ(outcome.image, 0x0ULL);
+  EXPECT_EQ(outcome.image, 43225641049833362ULL);
 }
 
 }  // namespace

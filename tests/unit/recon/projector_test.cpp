@@ -85,8 +85,8 @@ TEST(Projector, SingleVoxelsAreErfProducts) {
   const double rms = std::sqrt(error_sum / size_sum);
   RecordProperty("rms_ppm", static_cast<int>(rms * 1e6));
   RecordProperty("worst_ppm", static_cast<int>(worst * 1e6));
-  EXPECT_LT(rms, 0.0045);     // relative L2 of one voxel in one view
-  EXPECT_LT(worst, 0.0085);
+  EXPECT_LT(rms, 0.0025);     // relative L2 of one voxel in one view
+  EXPECT_LT(worst, 0.0060);
 }
 
 // One point source per quadrant, by hand from image/geometry.h: a mirrored axis cannot pass.

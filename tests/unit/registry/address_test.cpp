@@ -35,11 +35,18 @@ TEST(Address, BothFormsOfTheKeyAreReadAndHexIsWritten) {
 
 TEST(Address, EachWrongPartIsNamed) {
   const std::string hex = to_hex(key().bytes);
-  const std::pair<std::string, std::string> wrong[] = {
-      {"10.1.2.3:4040", "key is missing"}, {"10.1.2.3," + hex, "HOST:PORT"},  {":4040," + hex, "HOST:PORT"},
-      {"h:0," + hex, "HOST:PORT"},         {"h:65536," + hex, "HOST:PORT"},   {"h:-1," + hex, "HOST:PORT"},
-      {"h:40x," + hex, "HOST:PORT"},       {"fd00::1:40," + hex, "HOST:PORT"}, {"h:40," + hex.substr(1), "64 hexadecimal"},
-      {"h:40," + hex.substr(1) + "g", "64 hexadecimal"}, {"h:40,", "64 hexadecimal"}, {"a b:40," + hex, "HOST:PORT"}};
+  const std::pair<std::string, std::string> wrong[] = {{"10.1.2.3:4040", "key is missing"},
+                                                       {"10.1.2.3," + hex, "HOST:PORT"},
+                                                       {":4040," + hex, "HOST:PORT"},
+                                                       {"h:0," + hex, "HOST:PORT"},
+                                                       {"h:65536," + hex, "HOST:PORT"},
+                                                       {"h:-1," + hex, "HOST:PORT"},
+                                                       {"h:40x," + hex, "HOST:PORT"},
+                                                       {"fd00::1:40," + hex, "HOST:PORT"},
+                                                       {"h:40," + hex.substr(1), "64 hexadecimal"},
+                                                       {"h:40," + hex.substr(1) + "g", "64 hexadecimal"},
+                                                       {"h:40,", "64 hexadecimal"},
+                                                       {"a b:40," + hex, "HOST:PORT"}};
   for (const auto& [text, words] : wrong) {
     const auto target = parse_address(text, certs::Role::Registry);
     ASSERT_FALSE(target) << text;

@@ -38,7 +38,9 @@ class AnnouncerTest : public ::testing::Test {
   static wire::Advert announced(const wire::Send& send) {
     return wire::decode_advert(std::get<wire::Announce>(send.message).advert.body).or_throw();
   }
-  wire::Effects tell(std::size_t from, wire::Message message) { return announcer->handle(now, wire::Received{peers[from], std::move(message)}); }
+  wire::Effects tell(std::size_t from, wire::Message message) {
+    return announcer->handle(now, wire::Received{peers[from], std::move(message)});
+  }
   wire::Effects advance(Duration time) {
     now.instant += time;
     return announcer->advance(now);

@@ -25,7 +25,8 @@ class RegistryTest : public ::testing::Test {
     made.signing_key = identity.certificate().signing_key;
     return made;
   }
-  certs::Signed advert(const std::string& node, std::uint64_t boot, std::uint64_t sequence, std::uint32_t cores_free = 4) {
+  certs::Signed advert(const std::string& node, std::uint64_t boot, std::uint64_t sequence,
+                       std::uint32_t cores_free = 4) {
     const certs::Identity& identity = members.get(node, certs::Role::Node);
     wire::Advert content = idle_node(8, 1e9, boot);
     content.node = identity.member();
@@ -56,7 +57,9 @@ class RegistryTest : public ::testing::Test {
     const auto found = sent<wire::LeaseRefused>(effects);
     return found.size() == 1 ? found[0].second.code : "";
   }
-  wire::Effects tell(const wire::Peer& from, wire::Message message) { return registry.handle(now, wire::Received{from, std::move(message)}); }
+  wire::Effects tell(const wire::Peer& from, wire::Message message) {
+    return registry.handle(now, wire::Received{from, std::move(message)});
+  }
   void pass(Duration time) {
     now.instant += time;
     now.wall = now.wall + std::chrono::duration_cast<std::chrono::milliseconds>(time);
@@ -165,7 +168,8 @@ TEST_F(RegistryTest, RenewalOfWhatItDoesNotKnowAsksForAnAnnounce) {
 }
 
 TEST_F(RegistryTest, OnlyTheMemberItselfMayAnnounceItself) {
-  const auto node = peer("node1", certs::Role::Node), other = peer("node2", certs::Role::Node), user = peer("alice", certs::Role::Clinician);
+  const auto node = peer("node1", certs::Role::Node), other = peer("node2", certs::Role::Node),
+             user = peer("alice", certs::Role::Clinician);
   EXPECT_EQ(refusal(tell(other, wire::Announce{advert("node1", 5, 1)})), "signature");
   EXPECT_EQ(refusal(tell(user, wire::Announce{advert("node1", 5, 1)})), "role");
   certs::Signed altered = advert("node1", 5, 1);
@@ -176,7 +180,8 @@ TEST_F(RegistryTest, OnlyTheMemberItselfMayAnnounceItself) {
   content.node = node.member;
   content.name = "node1";
   content.signing_key = other.signing_key;
-  const auto forged = members.get("node2", certs::Role::Node).signed_record(certs::kinds::advert, wire::encode_body(content));
+  const auto forged =
+      members.get("node2", certs::Role::Node).signed_record(certs::kinds::advert, wire::encode_body(content));
   EXPECT_EQ(refusal(tell(other, wire::Announce{forged})), "signature");
   EXPECT_TRUE(registry.listing(now).empty());
 }
@@ -199,7 +204,7 @@ TEST_F(RegistryTest, AClosedConnectionIsNoLossButARevokedMemberIs) {
   tell(node, wire::Announce{advert("node1", 5, 1)});
   EXPECT_TRUE(registry.handle(now, wire::PeerDown{node, "connection reset"}).empty());
   EXPECT_EQ(registry.listing(now).size(), 1u);
-  const auto lost = sent<wire::Lost>(registry.handle(now, wire::PeerDown{node, "revoked: certificate withdrawn"}));
+  const auto lost = sent<wire::Lost>(registry.handle(now, wire::PeerDown{node, "the certificate of node1 was revoked", "revoked"}));
   ASSERT_EQ(lost.size(), 1u);
   EXPECT_EQ(lost[0].second.reason, "revoked");
 }
@@ -259,9 +264,11 @@ TEST_F(RegistryTest, AFloodOfChangesIsThinnedAndTheLastOneArrives) {
 
 TEST_F(RegistryTest, BoundsOnNodesAndWatchersHold) {
   registry = Registry(RegistryOptions{.nodes_max = 2, .watchers_max = 1});
-  for (const char* name : {"node1", "node2"}) EXPECT_EQ(refusal(tell(peer(name, certs::Role::Node), wire::Announce{advert(name, 5, 1)})), "");
+  for (const char* name : {"node1", "node2"})
+    EXPECT_EQ(refusal(tell(peer(name, certs::Role::Node), wire::Announce{advert(name, 5, 1)})), "");
   EXPECT_EQ(refusal(tell(peer("node3", certs::Role::Node), wire::Announce{advert("node3", 5, 1)})), "full");
-  EXPECT_EQ(refusal(tell(peer("node1", certs::Role::Node), wire::Announce{advert("node1", 5, 2)})), "") << "who is listed may go on";
+  EXPECT_EQ(refusal(tell(peer("node1", certs::Role::Node), wire::Announce{advert("node1", 5, 2)})), "")
+      << "who is listed may go on";
   const auto first = peer("manager1", certs::Role::Manager);
   EXPECT_EQ(closed(tell(first, wire::Watch{})), "");
   EXPECT_EQ(closed(tell(peer("manager2", certs::Role::Manager), wire::Watch{})), "full");
@@ -281,7 +288,10 @@ TEST_F(RegistryTest, RandomLifeAgainstTheSimplestModel) {
     registry = Registry();
     const auto watcher = peer("manager1", certs::Role::Manager);
     tell(watcher, wire::Watch{});
-    struct Model { std::uint64_t boot = 0, sequence = 0; Instant until; };
+    struct Model {
+      std::uint64_t boot = 0, sequence = 0;
+      Instant until;
+    };
     std::map<std::string, Model> model;
     std::map<certs::MemberId, std::string> names;
     std::set<std::string> seen_by_watcher;
@@ -308,7 +318,10 @@ TEST_F(RegistryTest, RandomLifeAgainstTheSimplestModel) {
         case 0:
           watch(tell(node, wire::Announce{advert(name, boot, sequence)}));
           if (listed && boot < known.boot) break;
-          if (!listed || version > present) { known.boot = boot; known.sequence = sequence; }
+          if (!listed || version > present) {
+            known.boot = boot;
+            known.sequence = sequence;
+          }
           known.until = now.instant + 3s;
           break;
         case 1:

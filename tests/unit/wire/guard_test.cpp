@@ -24,7 +24,7 @@ TEST(Guard, EndsWhoBringsNoHelloInTimeOnce) {
   ASSERT_EQ(verdicts.size(), 1U);
   EXPECT_EQ(verdicts[0].descriptor, 7);
   EXPECT_EQ(verdicts[0].peer, (Endpoint{"192.0.2.1", 1000}));
-  EXPECT_EQ(verdicts[0].reason, "no hello within 5 s");
+  EXPECT_EQ(verdicts[0].reason, "no hello within 5.0 s");
   EXPECT_TRUE(guard.judge(kStart + 6s, received(10)).empty());
   EXPECT_FALSE(guard.next_deadline());
 }
@@ -46,7 +46,7 @@ TEST(Guard, EndsWhoSendsWithoutEverFinishingAMessage) {
   const auto verdicts = guard.judge(kStart, received(14 * kMiB + 1));
   ASSERT_EQ(verdicts.size(), 1U);
   EXPECT_EQ(verdicts[0].reason, "4.0 MiB received without a whole message");
-  EXPECT_FALSE(verdicts[0].stranger);
+  EXPECT_FALSE(verdicts[0].told);
 }
 
 TEST(Guard, DoesNotHoldHeartbeatsAgainstAQuietMember) {

@@ -77,8 +77,8 @@ class SessionTest : public ::testing::Test {
     }
   }
   void begin(std::optional<Target> dialled = std::nullopt) {
-    client = Session::client(user->self(), dialled ? *dialled : target(), {1}, kStart + 3s);
-    server = Session::server(node->self(), user->identity->transport_key(), {42}, {2}, 7702, kStart + 5s);
+    client.emplace(Session::client(user->self(), dialled ? *dialled : target(), {1}, kStart + 3s));
+    server.emplace(Session::server(node->self(), user->identity->transport_key(), {42}, {2}, 7702, kStart + 5s));
   }
   void expect_refused_by_client(const std::string& code, const std::string& words) {
     ASSERT_TRUE(client_end);
@@ -206,7 +206,7 @@ TEST_F(SessionTest, RevokedNodeIsRefusedByWhoeverKnows) {
 
 TEST_F(SessionTest, CertificateOfAnotherKeyThanTheConnectionsIsRefused) {
   begin();
-  server = Session::server(node->self(), someone("thief", Role::Clinician, 9, authority)->identity->transport_key(), {42}, {2}, 0, kStart + 5s);
+  server.emplace(Session::server(node->self(), someone("thief", Role::Clinician, 9, authority)->identity->transport_key(), {42}, {2}, 0, kStart + 5s));
   converse();
   expect_refused_by_server("key", "for another transport key");
 }
