@@ -12,6 +12,7 @@ using wire::Now;
 namespace {
 
 constexpr std::uint64_t kPreviewLimit = 64 << 20;
+constexpr unsigned kSessionsRefused = 3;   // nodes that will not speak with us: then it is not them
 
 ErrorCode code_of_refusal(const std::string& code) {
   if (code == "conflict") return ErrorCode::Conflict;
@@ -41,6 +42,11 @@ void Client::step_run(const Now& now, Task& task, std::size_t index) {
       run.answer_due.reset();
       run.retry_at.reset();
       say(task, "the link to node " + name_of(task, index) + " is cut; dialling again");
+    }
+    if (const Error* no = refused(run.link)) {
+      const Error error{no->code, "node " + name_of(task, index) + ": no session: " + no->message};
+      if (task.pin || ++task.sessions_refused >= kSessionsRefused) return give_up(now, task, error);
+      return end_attempt(now, task, index, "no session: " + no->message, options_.lost_pause);
     }
     if (!run.ever_opened && !task.pin && failures_of(run.link) > 0) {
       end_attempt(now, task, index, "cannot be reached: " + why_not(run.link), options_.lost_pause);
@@ -100,7 +106,7 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
   if (message.retry == job::Retry::Never) {
     const std::string node = name_of(task, index);
     end_attempt(now, task, index, why, Duration::zero());
-    return fail(now, task, {code_of_refusal(message.code), "node " + node + " refused the job: " + why});
+    return fail(now, task, {code_of_refusal(message.code), "node " + node + " refused the job (" + message.code + "): " + why});
   }
   const bool busy = message.code == "capacity" || message.code == "ticket" || message.code == "quota";
   const Duration pause = message.retry == job::Retry::Here ? Duration::zero() : busy ? Duration(options_.refused_pause) : Duration(options_.lost_pause);
@@ -113,7 +119,7 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
   // Busy is never an error, however often it is heard: only attempts that began count towards the bound.
   if (busy && task.attempts_here > 0) --task.attempts_here;
   if (task.pin && !busy && message.code != "replayed") {
-    return fail(now, task, {ErrorCode::Refused, "node " + task.pin->name + " refused the job: " + why});
+    return fail(now, task, {ErrorCode::Refused, "node " + task.pin->name + " refused the job (" + message.code + "): " + why});
   }
 }
 

@@ -15,6 +15,11 @@ void earliest(std::optional<Instant>& least, const std::optional<Instant>& other
   if (other && (!least || *other < *least)) least = other;
 }
 
+// Goodbyes after which the same session would be refused again (docs/protocol.md, "Session").
+bool is_refusal(const std::string& code) {
+  return code == "revoked" || code == "certificate" || code == "federation" || code == "role" || code == "clock" || code == "version";
+}
+
 }  // namespace
 
 Client::Client(const certs::Identity& identity, ClientOptions options)
@@ -191,11 +196,15 @@ wire::Effects Client::handle(const Now& now, const wire::Event& event) {
       for (wire::Effect& effect : cancel(now, job)) effects_.push_back(std::move(effect));
     }
   } else if (const auto* up = std::get_if<wire::PeerUp>(&event)) {
-    links_.on(now, *up, effects_);
+    if (const auto key = links_.on(now, *up, effects_)) refused_.erase(*key);
   } else if (const auto* down = std::get_if<wire::PeerDown>(&event)) {
-    links_.on(now, *down);
+    const auto key = links_.on(now, *down);
+    if (key && is_refusal(down->code)) refused_[*key] = {ErrorCode::Refused, down->reason};
   } else if (const auto* failed = std::get_if<wire::ConnectFailed>(&event)) {
-    links_.on(now, *failed);
+    const auto key = links_.on(now, *failed);
+    // Refused: they will not have us. Unverified: their certificate does not hold; asking again changes neither.
+    const ErrorCode code = failed->error.code;
+    if (key && (code == ErrorCode::Refused || code == ErrorCode::Unverified)) refused_[*key] = {ErrorCode::Refused, failed->error.message};
   } else if (const auto* received = std::get_if<wire::Received>(&event)) {
     on_message(now, *received);
   } else if (const auto* stream = std::get_if<wire::StreamReceived>(&event)) {
@@ -256,7 +265,7 @@ void Client::step(const Now& now, Task& task) {
     return;
   }
   if (task.pin && open) {
-    return give_up(now, task, {ErrorCode::Unreachable, "node " + task.pin->name + " cannot be reached; run the command again later, or without --node"});
+    return give_up(now, task, {ErrorCode::Unreachable, "node " + task.pin->name + " cannot be reached (" + why_not(task.runs.back().link) + "); run the command again later, or without --node"});
   }
   if (!task.placing) {
     if (open && !task.record.attempts.empty()) {
@@ -332,6 +341,11 @@ void Client::step_questions(const Now& now) {
       if (!target) continue;
       question->link = target->transport_key;
       links_.want(now, *target, effects_);
+    }
+    if (const Error* error = refused(*question->link)) {
+      updates_.push_back(Answered{question->node.name, std::nullopt, *error});
+      question->deadline = Instant::min();
+      continue;
     }
     if (const wire::Peer* peer = peer_of(*question->link)) {
       question->asked = peer->id;
@@ -450,6 +464,11 @@ const wire::Peer* Client::peer_of(const LinkKey& key) const {
 unsigned Client::failures_of(const LinkKey& key) const {
   const registry::Dialer::Link* link = links_.find(key);
   return link != nullptr ? link->failures : 0;
+}
+
+const Error* Client::refused(const LinkKey& key) const {
+  const auto found = refused_.find(key);
+  return found != refused_.end() ? &found->second : nullptr;
 }
 
 std::string Client::why_not(const LinkKey& key) const {

@@ -182,6 +182,7 @@ class Client final : public wire::Machine {
   const wire::Peer* peer_of(const LinkKey& key) const;          // null: no session now
   unsigned failures_of(const LinkKey& key) const;               // dials in a row that failed
   std::string why_not(const LinkKey& key) const;                // why the last one did
+  const Error* refused(const LinkKey& key) const;               // they answered, and the answer was no
   std::string name_of(const Task& task, std::size_t index) const;
   void say(const Task& task, std::string sentence);
 
@@ -190,6 +191,7 @@ class Client final : public wire::Machine {
   wire::IdSource ids_;
   registry::Dialer links_;
   registry::Watcher watcher_;
+  std::map<LinkKey, Error> refused_;                              // who will not speak with us, and why
   bool recovered_ = false;
   Instant seen_{};                                                // of the last call
   std::vector<JobRequest> waiting_requests_;                      // until Recovered

@@ -25,7 +25,7 @@ Live ask_nodes(Session& session, const std::vector<Record>& records) {
   for (const Record& record : records) {
     if (record.state != RecordState::Unfinished) continue;
     for (const Attempt& attempt : record.attempts) {
-      if (attempt.state != AttemptState::Over) nodes[attempt.target.transport_key] = {attempt.node_name, attempt.target};
+      if (attempt.state != AttemptState::Over) nodes.try_emplace(attempt.target.transport_key, NodePin{attempt.node_name, attempt.target});   // the newest record knows its address best
     }
   }
   Live live;
@@ -78,7 +78,7 @@ Standing standing_of(const Record& record, const Live& live) {
 int run_jobs(const Arguments& arguments) {
   Session session(arguments);
   std::vector<Record> records = all_records(session.journal());
-  if (!arguments.flag("all")) {
+  if (arguments.flag("unfinished")) {
     std::erase_if(records, [](const Record& record) { return record.state != RecordState::Unfinished && record.state != RecordState::Verified; });
   }
   const Live live = arguments.flag("offline") ? Live{} : ask_nodes(session, records);
@@ -98,7 +98,7 @@ int run_jobs(const Arguments& arguments) {
               << (standing.detail.empty() ? "" : "  " + printable(standing.detail)) << (outputs.empty() ? "" : "  -> " + outputs.front()) << "\n";
   }
   if (arguments.flag("json")) std::cout << list.dump() << "\n";
-  if (records.empty() && !arguments.flag("json")) std::cerr << (arguments.flag("all") ? "no jobs\n" : "no unfinished jobs (--all shows the others)\n");
+  if (records.empty() && !arguments.flag("json")) std::cerr << "no jobs\n";
   return 0;
 }
 
@@ -155,11 +155,11 @@ int run_cancel(const Arguments& arguments) {
 
 Command jobs_command() {
   return {.name = "tomogrid jobs",
-          .summary = "jobs of this member: unfinished ones, and where they run",
+          .summary = "jobs of this member, newest first: where each is and how far",
           .usage = "[options]",
           .description = "",
-          .options = with_settings({{"all", "", "finished, failed and cancelled ones too"}, {"offline", "", "only what the journal says; do not ask the nodes"}}),
-          .examples = {"tomogrid jobs", "tomogrid jobs --all --json"},
+          .options = with_settings({{"unfinished", "", "leave out what is delivered, failed or cancelled"}, {"offline", "", "only what the journal says; do not ask the nodes"}}),
+          .examples = {"tomogrid jobs", "tomogrid jobs --unfinished --json"},
           .run = run_jobs};
 }
 

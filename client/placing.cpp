@@ -98,6 +98,9 @@ void Client::step_placing(const Now& now, Task& task) {
     if (failures_of(key) == 0) return;  // the first dial is under way
     why = "manager at " + manager.host + ":" + std::to_string(manager.control_port) + ": " + why_not(key);
   }
+  for (const wire::Target& manager : options_.managers) {
+    if (const Error* no = refused(manager.transport_key)) return give_up(now, task, {no->code, "no session with the manager: " + no->message});
+  }
   place_here(now, task, why);
 }
 
@@ -164,11 +167,18 @@ std::optional<wire::Target> Client::resolve(const NodePin& pin) const {
   return known->second.target;
 }
 
-// A node that was restarted may listen elsewhere: what it says of itself now is newer than what an attempt remembers.
+// A node that was restarted may listen elsewhere: what it says of itself now, or where it was reached last, is newer than what an
+// attempt remembers.
 void Client::follow(Attempt& attempt) const {
-  const registry::NodeView* node = watcher_.find(attempt.node);
-  if (node == nullptr || node->advert.transport_key != attempt.target.transport_key) return;
-  if (const auto target = target_of(node->advert)) attempt.target = *target;
+  if (const registry::NodeView* node = watcher_.find(attempt.node); node != nullptr && node->advert.transport_key == attempt.target.transport_key) {
+    if (const auto target = target_of(node->advert)) attempt.target = *target;
+    return;
+  }
+  for (const auto& [name, known] : known_nodes_) {
+    if (known.target.transport_key != attempt.target.transport_key) continue;
+    attempt.target.host = known.target.host;
+    attempt.target.control_port = known.target.control_port;
+  }
 }
 
 void Client::on(const Now&, const wire::Peer& peer, const wire::Waiting& message) {

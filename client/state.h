@@ -48,6 +48,7 @@ struct Client::Task {
   std::map<certs::MemberId, Instant> excluded;
   std::string last_reason;               // why the last attempt ended
   std::size_t attempts_here = 0;         // begun in this process
+  unsigned sessions_refused = 0;
   bool told_local = false;
   // ending
   bool announced = false;                // ResultVerified has been said

@@ -228,6 +228,7 @@ void Manager::release_listed(const registry::NodeView& view) {
   const auto& listed = view.advert.recent_tickets;
   for (const RequestKey& key : here->second) {
     Placement& placement = placements_.at(key);
+    if (!placement.held) continue;
     const bool in_advert = std::find(listed.begin(), listed.end(), placement.ticket) != listed.end();
     const bool newer = view.advert.boot > placement.boot || view.advert.sequence > placement.sequence;
     if (in_advert || view.advert.boot != placement.boot || (placement.refused && newer)) unhold(placement);

@@ -374,7 +374,7 @@ void Node::on_release(const wire::Peer& peer, const wire::Release& release) {
   end_reservation(release.ticket);
 }
 
-void Node::end_reservation(const job::TicketId& ticket) {
+void Node::end_reservation(job::TicketId ticket) {
   reservations_.erase(ticket);
   ledger_.release(ticket);
 }

@@ -65,12 +65,13 @@ Bytes steady(Bytes shown, Bytes now) {
 
 }  // namespace
 
+// Without `nice`: what runs at a lower priority gives way to our workers.
 std::uint64_t parse_busy_ticks(const std::string& text) {
   std::istringstream fields(text.substr(0, text.find('\n')));
   std::string name;
   std::uint64_t user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0;
   fields >> name >> user >> nice >> system >> idle >> iowait >> irq >> softirq >> steal;
-  return name == "cpu" && fields ? user + nice + system + irq + softirq + steal : 0;
+  return name == "cpu" && fields ? user + system + irq + softirq + steal : 0;
 }
 
 std::uint64_t parse_process_ticks(const std::string& text) {
@@ -154,6 +155,7 @@ wire::Capacity CapacitySource::poll(Instant now, Bytes scratch_used, Bytes scrat
   reading.scratch_used = scratch_used;
   reading.scratch_capacity = scratch_capacity;
   wire::Capacity capacity = estimator_.update(reading);
+  capacity.cores_free = std::max(capacity.cores_free, std::min(fixed_.cores_least, capacity.cores_total));
   if (fixed_.cores) capacity.cores_total = capacity.cores_free = *fixed_.cores;
   if (fixed_.memory) capacity.memory_free = *fixed_.memory;
   return capacity;

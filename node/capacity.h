@@ -25,7 +25,7 @@ struct Reading {
   Instant at;
   std::uint32_t online = 1;   // processors of the machine
   double allowed = 1;         // by affinity and control groups; may be a fraction
-  std::uint64_t busy_ms = 0;  // of all processors since boot, steal included
+  std::uint64_t busy_ms = 0;  // of all processors since boot; steal included, niced work not
   std::uint64_t own_ms = 0;   // of that: this process and all its descendants, also those that have ended
   Bytes memory_left;          // by the kernel and control groups
   Bytes own_memory;           // anonymous memory of our workers
@@ -51,8 +51,9 @@ class CapacityEstimator final {
 
 // What an administrator or a test states instead.
 struct FixedCapacity {
-  std::optional<std::uint32_t> cores;  // in all and free: neither affinity nor load is looked at
-  std::optional<Bytes> memory;
+  std::uint32_t cores_least = 0;  // free at least, however busy the machine: the kernel shares, a thread gets its part
+  std::optional<std::uint32_t> cores = std::nullopt;  // in all and free: neither affinity nor load is looked at
+  std::optional<Bytes> memory = std::nullopt;
 };
 
 // Reads /proc, /sys and the scheduler's affinity. `root` is "/" but in tests.

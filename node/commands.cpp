@@ -48,6 +48,7 @@ int run_node(const Arguments& arguments) {
   config.scratch_quota = bytes_option(arguments, "scratch-quota");
   config.scratch_on_disk = arguments.flag("scratch-on-disk");
   if (arguments.given("cores")) config.cores = static_cast<std::uint32_t>(arguments.integer("cores", 1, 65536));
+  config.cores_least = static_cast<std::uint32_t>(arguments.integer("cores-least", 0, 65536));
   if (arguments.given("memory")) config.memory = bytes_option(arguments, "memory");
   if (arguments.given("rate")) config.rate_per_core = FlopRate(arguments.number("rate", 1e-6, 1e6) * 1e9);
   config.cores_per_job_max = static_cast<std::uint32_t>(arguments.integer("cores-per-job-max", 0, 65536));
@@ -97,6 +98,8 @@ Command node_command() {
       {"scratch-on-disk", "",
        "allow scratch on a disk, or memory that may be swapped: image data may then stay on the disk"},
       {"cores", "N", "offer exactly this many, whatever else runs [what is free, watched]"},
+      {"cores-least", "N", "offer at least this many however busy the machine is: a job gets the kernel's fair share",
+       "1"},
       {"memory", "BYTES", "offer exactly this much memory for jobs and scratch [what is free, watched]"},
       {"rate", "GFLOPS", "of one core, instead of machine.json's (tomogrid node calibrate)"},
       {"cores-per-job-max", "N", "most cores for one job; 0: no cap", "0"},

@@ -146,7 +146,7 @@ class Node final : public wire::Machine {
   void refuse_reservation(const wire::Peer& peer, const job::TicketId& ticket, const char* code,
                           const std::string& reason);
   void on_release(const wire::Peer& peer, const wire::Release& release);
-  void end_reservation(const job::TicketId& ticket);
+  void end_reservation(job::TicketId ticket);  // by value: the caller's may be the key that goes
   void remember_ticket(const job::TicketId& ticket);
   certs::Quota quota(const wire::Peer& peer) const;
   bool signed_by_known_manager(const certs::Signed& ticket) const;

@@ -86,6 +86,9 @@ bool machine_has_swap() {
 // A [begin, end) record of stored/NAME.
 using RangeRecord = std::array<std::uint64_t, 2>;
 
+// In a default scratch folder: the path of the home it belongs to.
+constexpr const char* kHomeNote = "home";
+
 // Records after which a file of ranges is written anew, merged.
 constexpr std::size_t kRecordsMax = 4096;
 
@@ -215,6 +218,26 @@ fs::path default_scratch(const std::string& member_name) {
   return fs::path("/dev/shm") / ("tomogrid-" + member_name + "-" + std::to_string(::getuid()));
 }
 
+void claim_scratch(const fs::path& root, const fs::path& home) {
+  write_file(root / kHomeNote, bytes_of(fs::absolute(home).string()), FileMode::Private).or_throw();
+}
+
+std::size_t sweep_abandoned_scratch(const fs::path& parent) {
+  std::size_t removed = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(parent, error)) {
+    struct stat status {};
+    if (entry.path().filename().string().rfind("tomogrid-", 0) != 0) continue;
+    if (::lstat(entry.path().c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid())
+      continue;
+    const auto home = read_file(entry.path() / kHomeNote, Bytes(4096));
+    if (!home || home->empty() || fs::exists(fs::path(std::string(text_of(*home))), error) || error) continue;
+    fs::remove_all(entry.path(), error);
+    if (!error) ++removed;
+  }
+  return removed;
+}
+
 Scratch::Scratch(ScratchOptions options) : options_(std::move(options)) {
   make_private_folder(options_.root);
   struct statfs system {};
@@ -239,9 +262,13 @@ Scratch::Scratch(ScratchOptions options) : options_(std::move(options)) {
   }
 }
 
-Scratch::~Scratch() {
-  ::rmdir(options_.root.c_str());
-}  // when nothing is in it: no litter in /dev/shm
+Scratch::~Scratch() {  // when no job is in it: no litter in /dev/shm
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(options_.root, error)) {
+    if (entry.path().filename() != kHomeNote) return;
+  }
+  fs::remove_all(options_.root, error);
+}
 
 fs::path Scratch::folder(const wire::JobKey& job) const {
   return options_.root / (certs::to_string(job.client) + "-" + job::to_string(job.job));

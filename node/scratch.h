@@ -39,6 +39,13 @@ struct ScratchOptions {
 // The memory-backed default for a member: /dev/shm/tomogrid-NAME-UID.
 std::filesystem::path default_scratch(const std::string& member_name);
 
+// Notes in a default scratch folder whose it is, so that sweep_abandoned_scratch() knows when nobody will come back for
+// it.
+void claim_scratch(const std::filesystem::path& root, const std::filesystem::path& home);
+// Removes the default scratch folders of this user under `parent` whose home is gone: its journal is lost with it, and
+// what it held would stay in memory until the machine restarts. Returns how many.
+std::size_t sweep_abandoned_scratch(const std::filesystem::path& parent);
+
 class Scratch final : public wire::StreamStore {
  public:
   // Throws Failure: Refused when the folder is not memory, could be swapped, or is open to others; Storage.
@@ -55,6 +62,7 @@ class Scratch final : public wire::StreamStore {
   // An output, a preview or a checkpoint. A worker replaces files by rename, so what was opened does not change.
   Result<std::unique_ptr<wire::StreamSource>> open_source(const wire::JobKey& job, const wire::StreamKey& key) override;
 
+  const std::filesystem::path& root() const { return options_.root; }
   std::filesystem::path folder(const wire::JobKey& job) const;
   // What is held of each job, complete inputs and all outputs hashed anew; jobs of which nothing is here are left out.
   std::vector<ScratchFact> inspect() const;

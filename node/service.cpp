@@ -187,6 +187,12 @@ int serve(const ServiceConfig& config) {
   const FlopRate rate = config.rate_per_core ? *config.rate_per_core
                                              : machine_descriptor(home / "machine.json", clock.wall()).rate_per_core;
   Scratch scratch({scratch_folder(config, identity.name()), config.scratch_quota, config.scratch_on_disk});
+  if (config.scratch.empty()) {
+    claim_scratch(scratch.root(), home);
+    if (const std::size_t swept = sweep_abandoned_scratch(scratch.root().parent_path()); swept > 0) {
+      log::warning("scratch.abandoned-removed", {{"folders", swept}});
+    }
+  }
   Node machine(identity, load_services(config.services, config.programs),
                machine_options(config, journal.next_boot(clock.wall()), rate));
 
@@ -228,7 +234,7 @@ int serve(const ServiceConfig& config) {
     loop.stop();
   });
 
-  CapacitySource capacity({config.cores, config.memory});
+  CapacitySource capacity({.cores_least = config.cores_least, .cores = config.cores, .memory = config.memory});
   std::optional<wire::Capacity> last;
   const auto look = [&] {
     const wire::Capacity now = capacity.poll(clock.now(), scratch.used(), scratch.capacity());

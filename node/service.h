@@ -28,6 +28,7 @@ struct ServiceConfig {
   Bytes scratch_quota;                          // 0: half of the file system
   bool scratch_on_disk = false;
   std::optional<std::uint32_t> cores;     // fixed; otherwise measured all the time (capacity.h)
+  std::uint32_t cores_least = 1;          // offered however busy the machine is; not when `cores` is given
   std::optional<Bytes> memory;            // fixed likewise
   std::optional<FlopRate> rate_per_core;  // instead of the machine descriptor's
   std::uint32_t cores_per_job_max = 0;

@@ -80,8 +80,8 @@ TEST(Cgroup, NonsenseDoesNotLimit) {
 }
 
 TEST(Capacity, KernelTextIsUnderstood) {
-  EXPECT_EQ(parse_busy_ticks("cpu  100 20 30 4000 500 6 7 8 9 1\ncpu0 1 1 1 1 1 1 1 1 0 0\n"), 171U)
-      << "idle, iowait and guest left out";
+  EXPECT_EQ(parse_busy_ticks("cpu  100 20 30 4000 500 6 7 8 9 1\ncpu0 1 1 1 1 1 1 1 1 0 0\n"), 151U)
+      << "nice, idle, iowait and guest left out";
   EXPECT_EQ(parse_busy_ticks("intr 5"), 0U);
   EXPECT_EQ(parse_process_ticks("12 (a b) c) S 1 2 3 4 5 6 7 8 9 10 100 20 3 4 20 0 1 0 55 1 1"), 127U);
   EXPECT_EQ(parse_process_ticks("12 (x"), 0U);
@@ -169,9 +169,12 @@ TEST(Capacity, ThisMachineHasSome) {
   EXPECT_GE(capacity.cores_total, 1U);
   EXPECT_LE(capacity.cores_total, static_cast<std::uint32_t>(::sysconf(_SC_NPROCESSORS_ONLN)));
   EXPECT_GT(capacity.memory_free.count(), 0U);
-  CapacitySource fixed({std::uint32_t{64}, gibibytes(3)});
+  CapacitySource fixed({.cores = 64, .memory = gibibytes(3)});
   const auto stated = fixed.poll(clock.now(), Bytes(), gibibytes(1));
   EXPECT_EQ(stated.cores_free, 64U);
+  CapacitySource least({.cores_least = 1'000'000});
+  EXPECT_EQ(least.poll(clock.now(), Bytes(), gibibytes(1)).cores_free, capacity.cores_total)
+      << "not more than there are";
   EXPECT_EQ(stated.memory_free, gibibytes(3));
 }
 

@@ -149,6 +149,35 @@ TEST_F(ScratchTest, FoldersThatAreNoMemoryOrOpenToOthersAreRefused) {
   GTEST_SKIP() << "the temporary folder is itself in memory here";
 }
 
+TEST_F(ScratchTest, AbandonedFoldersAreRemovedAndOthersStay) {
+  for (const char* name : {"tomogrid-a-0", "tomogrid-b-0", "tomogrid-c-0", "other"}) {
+    make_private_folder(home.path() / "shm" / name);
+    std::ofstream(home.path() / "shm" / name / "data") << "x";
+  }
+  make_private_folder(home.path() / "living");
+  claim_scratch(home.path() / "shm/tomogrid-a-0", home.path() / "living");
+  claim_scratch(home.path() / "shm/tomogrid-b-0", home.path() / "gone");
+  claim_scratch(home.path() / "shm/other", home.path() / "gone");
+  EXPECT_EQ(sweep_abandoned_scratch(home.path() / "shm"), 1U);
+  EXPECT_TRUE(fs::exists(home.path() / "shm/tomogrid-a-0"));
+  EXPECT_FALSE(fs::exists(home.path() / "shm/tomogrid-b-0"));
+  EXPECT_TRUE(fs::exists(home.path() / "shm/tomogrid-c-0")) << "nobody's by its own word: left alone";
+  EXPECT_TRUE(fs::exists(home.path() / "shm/other/data"));
+}
+
+TEST_F(ScratchTest, EmptyFolderGoesWithItsNodeAndAFullOneStays) {
+  {
+    Scratch scratch = open();
+    claim_scratch(scratch.root(), home.path());
+  }
+  EXPECT_FALSE(fs::exists(home.path() / "scratch"));
+  {
+    Scratch scratch = open();
+    ASSERT_TRUE(scratch.prepare({key, {{"scan.f32", Bytes(10), {}}}}).has_value());
+  }
+  EXPECT_TRUE(fs::exists(home.path() / "scratch"));
+}
+
 TEST_F(ScratchTest, QuotaBoundsWhatIsOffered) {
   const Scratch scratch({home.path() / "scratch", mebibytes(5), true});
   EXPECT_EQ(scratch.capacity(), mebibytes(5));
