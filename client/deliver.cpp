@@ -35,15 +35,15 @@ bool outputs_are_here(const Streams& streams, const Record& record) {
   });
 }
 
-Result<std::string> text_of(const Streams& streams, const Record& record, const std::string& name) {
+Result<std::string> output_text(const Streams& streams, const Record& record, const std::string& name) {
   if (!has_output(record, name)) return Error{ErrorCode::NotFound, "the result has no " + name};
   const auto content = read_file(output_path(streams, record, name), mebibytes(16));
   if (!content) return content.error();
-  return std::string(tomogrid::text_of(*content));
+  return std::string(text_of(*content));
 }
 
 Result<image::Volume> volume_of(const Streams& streams, const Record& record) {
-  const auto text = text_of(streams, record, streams::volume_header);
+  const auto text = output_text(streams, record, streams::volume_header);
   if (!text) return text.error();
   const auto header = image::parse_volume_header(*text);
   if (!header) return header.error();
@@ -63,7 +63,7 @@ Result<std::vector<std::string>> deliver(const Streams& streams, const Record& r
   if (!delivery.outputs.empty()) {
     const auto volume = volume_of(streams, record);
     if (!volume) return volume.error();
-    file.volume_header = text_of(streams, record, streams::volume_header).value();
+    file.volume_header = output_text(streams, record, streams::volume_header).value();
     const auto identity = image::Identity::parse(delivery.identity);
     const image::ResultLabels labels{.software_version = TOMOGRID_VERSION, .parameters = delivery.parameters_in_words};
     for (const std::string& output : delivery.outputs) {

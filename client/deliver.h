@@ -17,7 +17,7 @@ bool outputs_are_here(const Streams& streams, const Record& record);
 // The volume as its header and data say. BadInput when these contradict each other.
 Result<image::Volume> volume_of(const Streams& streams, const Record& record);
 // A small output as text.
-Result<std::string> text_of(const Streams& streams, const Record& record, const std::string& name);
+Result<std::string> output_text(const Streams& streams, const Record& record, const std::string& name);
 
 // Writes every output, then the receipt, each by fsync and rename. On failure what was written stays and the job can be
 // delivered again. Returns the names of the files, receipt last.

@@ -114,7 +114,8 @@ int run_attach(const Arguments& arguments) {
   } else if (!plan.delivery.outputs.empty()) {
     plan.delivery.receipt = plan.delivery.outputs.front() + ".receipt";
   }
-  if (plan.delivery.outputs.empty() && (!kept || kept->outputs.empty()) && record.service.name.starts_with("recon.")) {
+  const bool open = record.state == RecordState::Unfinished || record.state == RecordState::Verified;
+  if (open && plan.delivery.outputs.empty() && (!kept || kept->outputs.empty()) && record.service.name.starts_with("recon.")) {
     throw Failure(ErrorCode::Usage, "-o is needed: the journal does not say where the volume goes");
   }
   can_deliver(plan.delivery).or_throw();

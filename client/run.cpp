@@ -123,7 +123,7 @@ class Runner {
       return;
     }
     if (is_check(update.job)) {
-      if (auto report = text_of(session_.streams(), update.record, streams::report)) outcome_.check_report = *report;
+      if (auto report = output_text(session_.streams(), update.record, streams::report)) outcome_.check_report = *report;
     } else if (!deliver_main(update)) {
       return;
     }
@@ -140,7 +140,7 @@ class Runner {
       wanted.outputs = plan_.delivery.outputs;
       wanted.receipt = plan_.delivery.receipt;
     }
-    if (auto report = text_of(session_.streams(), update.record, streams::report)) outcome_.report = *report;
+    if (auto report = output_text(session_.streams(), update.record, streams::report)) outcome_.report = *report;
     auto files = deliver(session_.streams(), update.record, update.node, wanted);
     if (files) {
       outcome_.files = *std::move(files);

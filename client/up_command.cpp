@@ -64,11 +64,13 @@ class Federation {
     const std::vector<std::string> registry{"--registry", serving_["registry"].address()};
     launch("manager", "manager", registry);
     std::vector<std::string> names{"manager"};
+    std::vector<std::string> more = registry;
+    if (cores_ > 0) more.insert(more.end(), {"--cores", std::to_string(cores_)});
     for (const std::string& node : household_.nodes()) {
-      std::vector<std::string> more = registry;
-      if (cores_ > 0) more.insert(more.end(), {"--cores", std::to_string(cores_)});
+      share_machine_descriptor(node);
       launch("node", node, more);
       names.push_back(node);
+      if (node == household_.nodes().front() && !fs::exists(descriptor(node)) && !await({node})) return false;
     }
     return await(names);
   }
@@ -91,6 +93,14 @@ class Federation {
   }
 
  private:
+  fs::path descriptor(const std::string& node) const { return household_.home(node) / "machine.json"; }
+  // All nodes are this one machine: the first one measures it, while nobody else does.
+  void share_machine_descriptor(const std::string& node) {
+    const fs::path from = descriptor(household_.nodes().front());
+    make_private_folder(household_.home(node));
+    if (fs::exists(from) && !fs::exists(descriptor(node))) fs::copy_file(from, descriptor(node));
+  }
+
   void launch(const std::string& role, const std::string& name, const std::vector<std::string>& more) {
     Program program{name, {program_, role, "--json", "--log-level", level_, "--home", household_.home(name).string(),
                            "--folder", household_.member(name).string(), "--no-discovery", "--listen", "127.0.0.1:0"}, household_.log(name)};

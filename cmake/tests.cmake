@@ -1,7 +1,7 @@
 # tomogrid_test(NAME SOURCES ... USES room ... [LIBRARIES ...] [LABELS ...] [TIMEOUT s] [SERIAL])
 #
 # One GoogleTest program; every TEST is a ctest entry. Labels say which builds run it besides release: "pure" and "threads"
-# (TSan), "unit" and "cli" (ASan/UBSan); "federation" and "cli" start real processes. TOMOGRID_DATA names the outside data.
+# (TSan), "unit" and "cli" (ASan/UBSan), "heavy" none; "federation" and "cli" start real processes. TOMOGRID_DATA names the outside data.
 find_package(GTest REQUIRED)
 include(GoogleTest)
 set(TOMOGRID_DATA ${CMAKE_SOURCE_DIR}/../shared/data CACHE PATH "Outside test data (see docs/testing.md)")
@@ -16,6 +16,9 @@ function(tomogrid_test name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE TOMOGRID_DATA="${TOMOGRID_DATA}" TOMOGRID_BIN="${CMAKE_BINARY_DIR}/bin"
     TOMOGRID_SOURCE="${CMAKE_SOURCE_DIR}")
+  if("heavy" IN_LIST ARG_LABELS AND TOMOGRID_SANITIZE)   # minutes of plain arithmetic: release only
+    return()
+  endif()
   foreach(label IN LISTS ARG_LABELS)   # cmake --build ... --target tests_LABEL builds what a sanitizer run needs, no more
     if(NOT TARGET tests_${label})
       add_custom_target(tests_${label})

@@ -55,9 +55,9 @@ TEST_F(Refusal, ACertificateOfTomorrow) {
 
 TEST_F(Refusal, ARoleThatMayNotOpenJobs) {
   federation.add_member("auditor", certs::Role::Auditor);
-  expect_refused("auditor", "role");
+  expect_refused("auditor", "may not open-job");
   federation.add_member("developer", certs::Role::Developer);
-  expect_refused("developer", "direct");
+  expect_refused("developer", "may not open-direct");
   expect_served();
 }
 

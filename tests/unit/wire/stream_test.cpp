@@ -268,8 +268,9 @@ TEST(Streams, HonourAnOrderOfTheirOwnAndStillCoverEverything) {
 }
 
 TEST(Streams, EmptyOneIsCompleteAtOnce) {
+  const std::vector<std::uint8_t> nothing;
   Disk disk;
-  Network network({}, disk, {}, 1);
+  Network network(nothing, disk, {}, 1);
   EXPECT_TRUE(network.run(100'000));
   EXPECT_EQ(network.chunks, 0U);
 }
