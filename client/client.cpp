@@ -188,6 +188,7 @@ wire::Effects Client::handle(const Now& now, const wire::Event& event) {
       }
     }
     recovered_ = true;
+    prune();
     for (JobRequest& request : std::exchange(waiting_requests_, {})) begin(now, std::move(request));
     for (const auto& [job, previews] : std::exchange(waiting_attaches_, {})) {
       for (wire::Effect& effect : attach(now, job, previews)) effects_.push_back(std::move(effect));
@@ -433,6 +434,21 @@ std::pair<Client::Task*, std::size_t> Client::run_of(const LinkKey& key, job::Jo
 std::string Client::name_of(const Task& task, std::size_t index) const {
   const Attempt& attempt = task.record.attempts[index];
   return attempt.node_name.empty() ? certs::short_text(attempt.node) : attempt.node_name;
+}
+
+// What is over is kept for `tomogrid jobs` and `explain`, but not without end.
+void Client::prune() {
+  std::vector<std::pair<WallTime, job::JobId>> over;
+  for (const auto& [id, record] : records_) {
+    if (record.state != RecordState::Unfinished && record.state != RecordState::Verified) over.emplace_back(record.created, id);
+  }
+  if (over.size() <= options_.remembered_max) return;
+  std::sort(over.begin(), over.end());
+  over.resize(over.size() - options_.remembered_max);
+  for (const auto& [created, id] : over) {
+    records_.erase(id);
+    effects_.push_back(wire::Persist{{"job", job::to_string(id), ""}});
+  }
 }
 
 // What nobody needs any more is said goodbye to; the rest is dialled again by itself.

@@ -56,6 +56,7 @@ struct ClientOptions {
   std::chrono::milliseconds lost_pause{30'000};          // nor one that failed or vanished
   std::chrono::milliseconds farewell{3'000};             // for the last words: Collected, Cancel
   std::size_t attempts_max = 16;
+  std::size_t remembered_max = 1000;                     // jobs that are over, in the journal
   std::size_t fetches_max = 6;                           // broken transfers of results from one node
 };
 
@@ -142,6 +143,7 @@ class Client final : public wire::Machine {
   wire::Effects finish(const wire::Now& now);
   void save(const Record& record);
   void release_links();
+  void prune();
   void remember_node(const wire::Now& now, const wire::Peer& peer, const wire::Target& target);
   // placing.cpp
   void begin_placing(const wire::Now& now, Task& task);

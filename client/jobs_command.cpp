@@ -143,7 +143,6 @@ int run_cancel(const Arguments& arguments) {
   const Outcome outcome = run_job(session, plan, std::nullopt, {.cancel = true, .json = arguments.flag("json")});
   if (outcome.error && outcome.error->code != ErrorCode::Cancelled) throw Failure(*outcome.error);
   if (auto forgotten = session.journal().forget_delivery(record.id); !forgotten) throw Failure(forgotten.error());
-  for (const Attempt& attempt : record.attempts) session.streams().remove(attempt.job);
   if (arguments.flag("json")) {
     std::cout << json{{"job", job::to_string(record.id)}, {"cancelled", true}}.dump() << "\n";
   } else {

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <map>
 
 #include "client/deliver.h"
 #include "client/scan.h"
@@ -87,7 +86,10 @@ class Runner {
   }
 
   void on(const StatusChanged& update) {
-    if (is_check(update.job)) return;
+    if (is_check(update.job)) {
+      check_running_ = true;
+      return;
+    }
     input_complete_ = update.status.input_complete;
     outcome_.node = update.node;
     display_.progress(update.node, update.status);
@@ -127,7 +129,6 @@ class Runner {
     } else if (!deliver_main(update)) {
       return;
     }
-    spooled_[update.job] = update.stream_job;
     session_.act([job = update.job](Client& client, const wire::Now& now) { return client.delivered(now, job); });
   }
 
@@ -153,9 +154,7 @@ class Runner {
   }
 
   void on(const Ended& update) {
-    if (const auto spooled = spooled_.find(update.job); !update.error && spooled != spooled_.end()) {
-      session_.streams().remove(spooled->second);
-    }
+    if (!update.resumable) session_.streams().clear(session_.client().records(), update.job);
     if (is_check(update.job)) return check_over();
     if (!update.error) {
       if (auto forgotten = session_.journal().forget_delivery(update.job); !forgotten) display_.warning(forgotten.error().message);
@@ -172,12 +171,20 @@ class Runner {
     if (main_done_) session_.stop();
   }
 
+  // Nobody waits for a check that has not begun, and none is left behind at a node.
+  void give_up_check() {
+    if (check_done_ || !check_job_) return session_.stop();
+    session_.act([job = *check_job_](Client& client, const wire::Now& now) { return client.cancel(now, job); });
+    session_.after(std::chrono::milliseconds(500), [this] { session_.stop(); });
+  }
+
   void finish(std::optional<Error> error) {
     if (main_done_) return;
     main_done_ = true;
     outcome_.error = std::move(error);
-    if (!check_ || check_done_ || outcome_.error) return session_.stop();
-    session_.after(options_.check_patience, [this] { session_.stop(); });
+    if (!check_ || check_done_) return session_.stop();
+    if (outcome_.detached || !check_running_ || outcome_.error) return give_up_check();
+    session_.after(options_.check_patience, [this] { give_up_check(); });
   }
 
   void detach() {
@@ -215,8 +222,7 @@ class Runner {
   Display display_;
   Outcome outcome_;
   std::optional<job::JobId> main_, check_job_;
-  std::map<job::JobId, job::JobId> spooled_;   // verified results: spool folders to remove once the job is closed
-  bool main_done_ = false, check_done_ = false, input_complete_ = false, asking_ = false;
+  bool main_done_ = false, check_done_ = false, check_running_ = false, input_complete_ = false, asking_ = false;
 };
 
 }  // namespace

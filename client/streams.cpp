@@ -218,4 +218,13 @@ void Streams::remove(const job::JobId& stream_job) {
   std::filesystem::remove_all(spool_ / job::to_string(stream_job), ignored);
 }
 
+void Streams::clear(const std::map<job::JobId, Record>& records, const job::JobId& job) {
+  const auto found = records.find(job);
+  if (found == records.end()) return;
+  for (const Attempt& attempt : found->second.attempts) remove(attempt.job);
+  remove(job);
+  std::error_code ignored;
+  std::filesystem::remove(spool_ / (job::to_string(job) + ".lock"), ignored);
+}
+
 }  // namespace tomogrid::client

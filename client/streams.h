@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/record.h"
 #include "wire/ports.h"
 
 namespace tomogrid::client {
@@ -46,8 +47,9 @@ class Streams final : public wire::StreamStore {
   std::filesystem::path path(const wire::StreamKey& key) const;
   // Throws away what is stored of an unfinished stream.
   void discard(const wire::StreamKey& key);
-  // Throws away everything of a job.
+  // Throws away everything that attempts at a job have left here.
   void remove(const job::JobId& stream_job);
+  void clear(const std::map<job::JobId, Record>& records, const job::JobId& job);
 
  private:
   std::filesystem::path spool_;

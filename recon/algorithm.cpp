@@ -9,9 +9,11 @@ namespace tomogrid::recon {
 
 namespace {
 
-constexpr double kCountsMost = 1e9;   // in one bin; a camera's frame holds 65535
+constexpr double kCountsMost = 1e9;  // in one bin; a camera's frame holds 65535
 
-Error bad(std::string message) { return Error{ErrorCode::BadInput, std::move(message)}; }
+Error bad(std::string message) {
+  return Error{ErrorCode::BadInput, std::move(message)};
+}
 
 Result<double> check_counts(const PlanData& plan, std::span<const float> counts, const char* what) {
   if (counts.size() != plan.projections.elements()) {
@@ -37,7 +39,8 @@ double masked_sum(const PlanData& plan, const float* image) {
   double total = 0;
   for (std::size_t c = 0; c < plan.columns.size(); ++c) {
     double sum = 0;
-    for (std::size_t row = 0; row < plan.axial.rows; ++row) sum += static_cast<double>(image[c * plan.axial.line() + plan.axial.at(row)]);
+    for (std::size_t row = 0; row < plan.axial.rows; ++row)
+      sum += static_cast<double>(image[c * plan.axial.line() + plan.axial.at(row)]);
     total += sum;
   }
   return total;
@@ -66,7 +69,8 @@ std::vector<std::size_t> subset_order(std::size_t count) {
   return order;
 }
 
-void penalise(const PlanData& plan, const Neighbours& neighbours, const Penalty& penalty, std::size_t subset, const float* estimate, float* out) {
+void penalise(const PlanData& plan, const Neighbours& neighbours, const Penalty& penalty, std::size_t subset,
+              const float* estimate, float* out) {
   neighbours.gradient(plan, estimate, static_cast<float>(penalty.gamma), out);
   const float scale = static_cast<float>(penalty.strength * static_cast<double>(plan.subsets[subset].views.size()));
   for (std::size_t i = 0; i < plan.image_size(); ++i) out[i] *= scale;
@@ -82,11 +86,13 @@ std::uint64_t run_fingerprint(const Plan& plan, std::span<const float> counts, c
 
 }  // namespace
 
-Result<Reconstruction> reconstruct(const Plan& plan, std::span<const float> counts, const Settings& settings, Ranks* ranks) {
+Result<Reconstruction> reconstruct(const Plan& plan, std::span<const float> counts, const Settings& settings,
+                                   Ranks* ranks) {
   const PlanData& p = plan.data();
   SingleRank alone;
   Ranks& all = ranks != nullptr ? *ranks : alone;
-  if (!(settings.penalty.strength >= 0 && settings.penalty.strength <= 100 && settings.penalty.gamma >= 0 && settings.penalty.gamma <= 100)) {
+  if (!(settings.penalty.strength >= 0 && settings.penalty.strength <= 100 && settings.penalty.gamma >= 0 &&
+        settings.penalty.gamma <= 100)) {
     return bad("penalty: strength and gamma are not between 0 and 100");
   }
   if (settings.iterations == 0 || settings.iterations > 10000) return bad("iterations: not between 1 and 10000");
@@ -98,10 +104,12 @@ Result<Reconstruction> reconstruct(const Plan& plan, std::span<const float> coun
     if (!background) return background.error();
     background_total = *background;
   }
-  if (settings.start != nullptr && !(settings.start->geometry == p.volume)) return bad("start image: its grid is not the plan's");
+  if (settings.start != nullptr && !(settings.start->geometry == p.volume))
+    return bad("start image: its grid is not the plan's");
   const std::uint64_t run = run_fingerprint(plan, counts, settings);
 
-  Planes planes{to_planes(p, counts), settings.background.empty() ? Buffer<float>() : to_planes(p, settings.background)};
+  Planes planes{to_planes(p, counts),
+                settings.background.empty() ? Buffer<float>() : to_planes(p, settings.background)};
   Buffer<float> estimate(p.image_size());
   Reconstruction result;
   result.counts_measured = *measured;
@@ -142,7 +150,8 @@ Result<Reconstruction> reconstruct(const Plan& plan, std::span<const float> coun
       report.change = (report.log_likelihood - before) / std::max(std::fabs(before), 1e-300);
     }
     result.history.push_back(report);
-    const bool settled = settings.stop_change > 0 && result.history.size() > 1 && std::fabs(report.change) < settings.stop_change;
+    const bool settled =
+        settings.stop_change > 0 && result.history.size() > 1 && std::fabs(report.change) < settings.stop_change;
     if (settings.after_iteration) {
       const auto volume = [&] { return image::Volume{p.volume, to_volume(p, estimate.data()), "counts/voxel/view"}; };
       const auto checkpoint = [&] {

@@ -21,7 +21,7 @@ double exact_exp(double x) {
   if (x < -700.0) return 0.0;
   const double k = std::floor(std::fma(x, 1.4426950408889634074, 0.5));
   const double r = std::fma(-k, kLn2Low, std::fma(-k, kLn2High, x));
-  double sum = 1.0;   // Taylor by Horner: |r| <= 0.347, so 14 terms reach 1e-17
+  double sum = 1.0;  // Taylor by Horner: |r| <= 0.347, so 14 terms reach 1e-17
   for (int n = 14; n >= 1; --n) sum = std::fma(sum * r, 1.0 / n, 1.0);
   return sum * power_of_two(static_cast<int>(k));
 }
@@ -34,7 +34,7 @@ double exact_log(double x) {
     mantissa *= 0.5;
     ++exponent;
   }
-  const double s = (mantissa - 1.0) / (mantissa + 1.0), square = s * s;   // log m = 2 atanh s, |s| <= 0.172
+  const double s = (mantissa - 1.0) / (mantissa + 1.0), square = s * s;  // log m = 2 atanh s, |s| <= 0.172
   double sum = 0.0;
   for (int n = 23; n >= 3; n -= 2) sum = std::fma(sum, square, 1.0 / n);
   const double tail = std::fma(2.0 * s * square, sum, static_cast<double>(exponent) * kLn2Low);
@@ -69,10 +69,14 @@ SineCosine exact_sine_cosine(double radians) {
   for (int n = 19; n >= 1; n -= 2) cosine = std::fma(-square / (n * (n + 1)), cosine, 1.0);
   sine *= r;
   switch (static_cast<std::int64_t>(k) & 3) {
-    case 0: return {sine, cosine};
-    case 1: return {cosine, -sine};
-    case 2: return {-sine, -cosine};
-    default: return {-cosine, sine};
+    case 0:
+      return {sine, cosine};
+    case 1:
+      return {cosine, -sine};
+    case 2:
+      return {-sine, -cosine};
+    default:
+      return {-cosine, sine};
   }
 }
 

@@ -20,6 +20,8 @@ struct SineCosine {
 SineCosine exact_sine_cosine(double radians);
 
 // Integral of the standard normal density from minus infinity to x.
-inline double normal_integral(double x) { return 0.5 + 0.5 * exact_erf(x * 0.70710678118654752440); }
+inline double normal_integral(double x) {
+  return 0.5 + 0.5 * exact_erf(x * 0.70710678118654752440);
+}
 
 }  // namespace tomogrid::recon

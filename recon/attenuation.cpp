@@ -31,7 +31,7 @@ std::vector<Between> axis_samples(double centre, double width, double map_first,
   for (std::size_t i = 0; i < count; ++i) {
     const double offset = width * ((static_cast<double>(i) + 0.5) / static_cast<double>(count) - 0.5);
     double position = (centre + offset - map_first) / map_step;
-    if (std::fabs(position - std::nearbyint(position)) < 1e-6) position = std::nearbyint(position);   // the same grid
+    if (std::fabs(position - std::nearbyint(position)) < 1e-6) position = std::nearbyint(position);  // the same grid
     samples[i] = between(position);
   }
   return samples;
@@ -44,7 +44,8 @@ double voxel_mean(const image::Volume& map, const std::vector<Between>& xs, cons
     const bool inside = x >= 0 && y >= 0 && z >= 0 && x < static_cast<std::ptrdiff_t>(g.columns) &&
                         y < static_cast<std::ptrdiff_t>(g.rows) && z < static_cast<std::ptrdiff_t>(g.slices);
     if (!inside) return 0.0;
-    const auto index = (static_cast<std::size_t>(z) * g.rows + static_cast<std::size_t>(y)) * g.columns + static_cast<std::size_t>(x);
+    const auto index =
+        (static_cast<std::size_t>(z) * g.rows + static_cast<std::size_t>(y)) * g.columns + static_cast<std::size_t>(x);
     return static_cast<double>(map.values[index]);
   };
   double sum = 0;
@@ -64,7 +65,8 @@ double voxel_mean(const image::Volume& map, const std::vector<Between>& xs, cons
 
 }  // namespace
 
-AttenuationMap resample_map(const image::Volume& map, double factor, const image::VolumeGeometry& grid, const Axial& axial) {
+AttenuationMap resample_map(const image::Volume& map, double factor, const image::VolumeGeometry& grid,
+                            const Axial& axial) {
   const image::VolumeGeometry& from = map.geometry;
   AttenuationMap result;
   result.stride = grid.columns + 2;
@@ -89,7 +91,8 @@ AttenuationMap resample_map(const image::Volume& map, double factor, const image
         const double mean = factor * voxel_mean(map, xs[ix], ys[iy], zs[iz]);
         if (!(mean > 0)) continue;
         const std::size_t at = axial.at(iz), step = at / kLanes, lane = at % kLanes;
-        result.values.data()[((step * result.rows + iy + 1) * result.stride + ix + 1) * kLanes + lane] = static_cast<float>(mean);
+        result.values.data()[((step * result.rows + iy + 1) * result.stride + ix + 1) * kLanes + lane] =
+            static_cast<float>(mean);
         used[iy * grid.columns + ix] = 1;
       }
     }
@@ -137,11 +140,12 @@ Turned turned_grid(const image::VolumeGeometry& grid, const AttenuationMap& map,
 
 RaySample bilinear(std::size_t base, double fx, double fy) {
   return {static_cast<std::uint32_t>(base),
-          {static_cast<float>((1 - fx) * (1 - fy)), static_cast<float>(fx * (1 - fy)), static_cast<float>((1 - fx) * fy),
-           static_cast<float>(fx * fy)}};
+          {static_cast<float>((1 - fx) * (1 - fy)), static_cast<float>(fx * (1 - fy)),
+           static_cast<float>((1 - fx) * fy), static_cast<float>(fx * fy)}};
 }
 
-void sample_map(const Turned& turned, const image::VolumeGeometry& grid, const AttenuationMap& map, std::vector<RaySample>& out) {
+void sample_map(const Turned& turned, const image::VolumeGeometry& grid, const AttenuationMap& map,
+                std::vector<RaySample>& out) {
   const double per_voxel = 1.0 / grid.column_mm.count();
   out.resize(turned.lines * turned.per_line);
   std::size_t index = 0;
@@ -153,9 +157,11 @@ void sample_map(const Turned& turned, const image::VolumeGeometry& grid, const A
       const double y = std::fma(u, turned.angle.sine, t * turned.angle.cosine);
       const double gx = (x - grid.x0.count()) * per_voxel + 1.0, gy = (y - grid.y0.count()) * per_voxel + 1.0;
       const double ix = std::floor(gx), iy = std::floor(gy);
-      const bool inside = ix >= 0 && iy >= 0 && ix + 1 < static_cast<double>(map.stride) && iy + 1 < static_cast<double>(map.rows);
-      out[index] = inside ? bilinear(static_cast<std::size_t>(iy) * map.stride + static_cast<std::size_t>(ix), gx - ix, gy - iy)
-                          : RaySample{};
+      const bool inside =
+          ix >= 0 && iy >= 0 && ix + 1 < static_cast<double>(map.stride) && iy + 1 < static_cast<double>(map.rows);
+      out[index] =
+          inside ? bilinear(static_cast<std::size_t>(iy) * map.stride + static_cast<std::size_t>(ix), gx - ix, gy - iy)
+                 : RaySample{};
     }
   }
 }
@@ -184,25 +190,36 @@ std::size_t leave_out_ones(const PlanData& plan, ViewPlan& view, std::uint16_t* 
 
 std::size_t attenuate_view(const PlanData& plan, const AttenuationMap& map, ViewPlan& view, RayScratch& scratch) {
   const std::size_t entry_count = view.entries.size() - 8;
-  const Turned turned = turned_grid(plan.volume, map, exact_sine_cosine(plan.projections.views[view.view].angle.count()));
+  const Turned turned =
+      turned_grid(plan.volume, map, exact_sine_cosine(plan.projections.views[view.view].angle.count()));
   sample_map(turned, plan.volume, map, scratch.samples);
   scratch.entries.resize(entry_count);
   for (std::size_t e = 0; e < entry_count; ++e) {
     const Column& column = plan.columns[view.entries[e].column];
     const double u = std::fma(column.x, turned.angle.cosine, column.y * turned.angle.sine);
     const double t = std::fma(column.y, turned.angle.cosine, -column.x * turned.angle.sine);
-    const double line = std::clamp((u - turned.u_first) / turned.u_step, 0.0, static_cast<double>(turned.lines) - 1.001);
-    const double sample = std::clamp((t - turned.t_first) / turned.t_step, 0.0, static_cast<double>(turned.per_line) - 1.001);
+    const double line =
+        std::clamp((u - turned.u_first) / turned.u_step, 0.0, static_cast<double>(turned.lines) - 1.001);
+    const double sample =
+        std::clamp((t - turned.t_first) / turned.t_step, 0.0, static_cast<double>(turned.per_line) - 1.001);
     const double m = std::floor(line), n = std::floor(sample);
-    scratch.entries[e] = bilinear(static_cast<std::size_t>(m) * turned.per_line + static_cast<std::size_t>(n), sample - n, line - m);
+    scratch.entries[e] =
+        bilinear(static_cast<std::size_t>(m) * turned.per_line + static_cast<std::size_t>(n), sample - n, line - m);
   }
-  if (scratch.integrals.size() < scratch.samples.size() * kLanes) scratch.integrals = Buffer<float>(scratch.samples.size() * kLanes);
-  if (scratch.table.size() < entry_count * plan.axial.line()) scratch.table = Buffer<std::uint16_t>(plan.columns.size() * plan.axial.line());
-  const RayGrid grid{.samples = scratch.samples.data(), .lines = turned.lines, .per_line = turned.per_line,
-                     .map_stride = map.stride, .half_step = static_cast<float>(0.5 * turned.t_step),
-                     .entries = scratch.entries.data(), .entry_count = entry_count};
+  if (scratch.integrals.size() < scratch.samples.size() * kLanes)
+    scratch.integrals = Buffer<float>(scratch.samples.size() * kLanes);
+  if (scratch.table.size() < entry_count * plan.axial.line())
+    scratch.table = Buffer<std::uint16_t>(plan.columns.size() * plan.axial.line());
+  const RayGrid grid{.samples = scratch.samples.data(),
+                     .lines = turned.lines,
+                     .per_line = turned.per_line,
+                     .map_stride = map.stride,
+                     .half_step = static_cast<float>(0.5 * turned.t_step),
+                     .entries = scratch.entries.data(),
+                     .entry_count = entry_count};
   for (std::size_t step = 0; step < plan.axial.steps; ++step) {
-    plan.kernels->attenuate(grid, map.slab(step), scratch.integrals.data(), scratch.table.data() + step * kLanes, plan.axial.line());
+    plan.kernels->attenuate(grid, map.slab(step), scratch.integrals.data(), scratch.table.data() + step * kLanes,
+                            plan.axial.line());
   }
   return leave_out_ones(plan, view, scratch.table.data());
 }

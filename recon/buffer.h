@@ -22,7 +22,7 @@ class Buffer final {
     const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     data_ = static_cast<T*>(std::aligned_alloc(alignment, rounded));
     if (data_ == nullptr) throw std::bad_alloc();
-    if (alignment == kHugePage) ::madvise(data_, rounded, MADV_HUGEPAGE);   // a hint: failure costs speed only
+    if (alignment == kHugePage) ::madvise(data_, rounded, MADV_HUGEPAGE);  // a hint: failure costs speed only
   }
   Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Buffer& operator=(Buffer&& other) noexcept {
@@ -35,7 +35,9 @@ class Buffer final {
   T* data() { return data_; }
   const T* data() const { return data_; }
   std::size_t size() const { return size_; }
-  void clear() { if (size_ != 0) std::memset(data_, 0, size_ * sizeof(T)); }
+  void clear() {
+    if (size_ != 0) std::memset(data_, 0, size_ * sizeof(T));
+  }
 
  private:
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;

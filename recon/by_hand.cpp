@@ -29,7 +29,8 @@ std::string default_text(const job::ParameterDescriptor& parameter) {
 
 std::vector<Option> options() {
   std::vector<Option> all = {
-      {"output,o", "FILE", "where the volume goes: .nii, .nii.gz, .hv, .dcm or .png; may be repeated", std::nullopt, true},
+      {"output,o", "FILE", "where the volume goes: .nii, .nii.gz, .hv, .dcm or .png; may be repeated", std::nullopt,
+       true},
       {"attenuation", "FILE", "attenuation map of this body, on any grid: .hv, .nii, .dcm"},
       {"attenuation-unit", "UNIT", "what its numbers are: 1/mm, 1/cm or HU", "1/cm"},
       {"water", "MU", "for HU: the attenuation coefficient of water, 1/mm", "0.0154"},
@@ -61,20 +62,25 @@ job::ParameterValue parse_value(const job::ParameterDescriptor& parameter, const
   switch (parameter.type) {
     case job::ParameterType::Boolean: {
       const std::string text = arguments.text(parameter.name);
-      if (text != "true" && text != "false") throw Failure(ErrorCode::Usage, "--" + parameter.name + " " + text + ": true or false is needed");
+      if (text != "true" && text != "false")
+        throw Failure(ErrorCode::Usage, "--" + parameter.name + " " + text + ": true or false is needed");
       return text == "true";
     }
     case job::ParameterType::Integer:
-      return arguments.integer(parameter.name, static_cast<std::int64_t>(parameter.least), static_cast<std::int64_t>(parameter.most));
-    case job::ParameterType::Number: return arguments.number(parameter.name, parameter.least, parameter.most);
-    case job::ParameterType::Choice: return arguments.text(parameter.name);
+      return arguments.integer(parameter.name, static_cast<std::int64_t>(parameter.least),
+                               static_cast<std::int64_t>(parameter.most));
+    case job::ParameterType::Number:
+      return arguments.number(parameter.name, parameter.least, parameter.most);
+    case job::ParameterType::Choice:
+      return arguments.text(parameter.name);
   }
   return false;
 }
 
 job::Parameters parameters_of(const Arguments& arguments) {
   job::Parameters parameters;
-  for (const job::ParameterDescriptor& parameter : service().parameters) parameters[parameter.name] = parse_value(parameter, arguments);
+  for (const job::ParameterDescriptor& parameter : service().parameters)
+    parameters[parameter.name] = parse_value(parameter, arguments);
   auto complete = job::complete_parameters(service(), parameters);
   if (!complete) throw Failure(ErrorCode::Usage, complete.error().message);
   return *std::move(complete);
@@ -83,10 +89,14 @@ job::Parameters parameters_of(const Arguments& arguments) {
 InstructionSet instructions_of(const Arguments& arguments) {
   const std::string name = arguments.text("instructions");
   InstructionSet set = InstructionSet::Best;
-  if (name == "scalar") set = InstructionSet::Scalar;
-  else if (name == "avx2") set = InstructionSet::Avx2;
-  else if (name == "avx512") set = InstructionSet::Avx512;
-  else if (name != "best") throw Failure(ErrorCode::Usage, "--instructions " + name + ": not one of best, scalar, avx2, avx512");
+  if (name == "scalar")
+    set = InstructionSet::Scalar;
+  else if (name == "avx2")
+    set = InstructionSet::Avx2;
+  else if (name == "avx512")
+    set = InstructionSet::Avx512;
+  else if (name != "best")
+    throw Failure(ErrorCode::Usage, "--instructions " + name + ": not one of best, scalar, avx2, avx512");
   if (!has(set)) throw Failure(ErrorCode::Usage, "--instructions " + name + ": this processor does not have them");
   return set;
 }
@@ -131,8 +141,9 @@ std::string stem_of(std::string name) {
 }
 
 void print_iteration(const IterationReport& report, Seconds remaining) {
-  std::printf("%4zu of %zu   log-likelihood %.9g   change %+.2e   expected %.7g   %s left\n", report.iteration, report.iterations,
-              report.log_likelihood, report.change, report.expected_counts, human_seconds(remaining.count()).c_str());
+  std::printf("%4zu of %zu   log-likelihood %.9g   change %+.2e   expected %.7g   %s left\n", report.iteration,
+              report.iterations, report.log_likelihood, report.change, report.expected_counts,
+              human_seconds(remaining.count()).c_str());
   std::fflush(stdout);
 }
 
@@ -142,17 +153,21 @@ Listener make_listener(const Arguments& arguments, const Decision& decision) {
   const bool table = arguments.flag("table");
   const auto checkpoint_file = arguments.optional_text("checkpoint");
   const std::size_t every = decision.checkpoint_every;
-  listener.iteration = [table, checkpoint_file, every](const IterationReport& report, Seconds remaining, const auto&, const auto& checkpoint) {
+  listener.iteration = [table, checkpoint_file, every](const IterationReport& report, Seconds remaining, const auto&,
+                                                       const auto& checkpoint) {
     if (table) print_iteration(report, remaining);
-    if (checkpoint_file && every > 0 && report.iteration % every == 0) write_file(*checkpoint_file, encode(checkpoint())).or_throw();
+    if (checkpoint_file && every > 0 && report.iteration % every == 0)
+      write_file(*checkpoint_file, encode(checkpoint())).or_throw();
   };
   return listener;
 }
 
 void save(const Arguments& arguments, const Loaded& loaded, const TaskRun& run, const Reconstruction& result) {
   const std::vector<std::string> outputs = arguments.texts("output");
-  const image::ResultLabels labels{.software_version = TOMOGRID_VERSION, .parameters = job::canonical_text(loaded.task.parameters)};
-  for (const std::string& output : outputs) image::save_volume(output, result.volume, &loaded.identity, labels).or_throw();
+  const image::ResultLabels labels{.software_version = TOMOGRID_VERSION,
+                                   .parameters = job::canonical_text(loaded.task.parameters)};
+  for (const std::string& output : outputs)
+    image::save_volume(output, result.volume, &loaded.identity, labels).or_throw();
   const std::string stem = stem_of(outputs.front());
   const std::string mosaic = arguments.optional_text("mosaic").value_or(stem + "-mosaic.png");
   const std::string passport_file = arguments.optional_text("passport").value_or(stem + "-passport.json");
@@ -161,15 +176,20 @@ void save(const Arguments& arguments, const Loaded& loaded, const TaskRun& run, 
   write_file(passport_file, bytes_of(document)).or_throw();
   const std::string record = run.record(Seconds(0), Seconds(0));
   if (arguments.flag("json")) {
-    nlohmann::json body{{"outputs", outputs}, {"mosaic", mosaic}, {"passport_file", passport_file},
-                        {"passport", nlohmann::json::parse(document)}, {"run", nlohmann::json::parse(record)}};
+    nlohmann::json body{{"outputs", outputs},
+                        {"mosaic", mosaic},
+                        {"passport_file", passport_file},
+                        {"passport", nlohmann::json::parse(document)},
+                        {"run", nlohmann::json::parse(record)}};
     std::cout << body.dump(2) << "\n";
     return;
   }
   const auto times = nlohmann::json::parse(record);
-  std::printf("%s, mosaic %s, passport %s\n%.7g counts measured, %.7g modelled, %.7g in bins without a model; plan %.2f s, iterations %.2f s\n",
-              outputs.front().c_str(), mosaic.c_str(), passport_file.c_str(), result.counts_measured, result.counts_modelled,
-              result.counts_excluded, times["seconds"]["plan"].get<double>(), times["seconds"]["iterate"].get<double>());
+  std::printf(
+      "%s, mosaic %s, passport %s\n%.7g counts measured, %.7g modelled, %.7g in bins without a model; plan %.2f s, "
+      "iterations %.2f s\n",
+      outputs.front().c_str(), mosaic.c_str(), passport_file.c_str(), result.counts_measured, result.counts_modelled,
+      result.counts_excluded, times["seconds"]["plan"].get<double>(), times["seconds"]["iterate"].get<double>());
 }
 
 int cores_allowed() {
@@ -180,8 +200,10 @@ int cores_allowed() {
 
 int reconstruct_files(const Arguments& arguments, Processes& ranks) {
   const auto threads = arguments.integer("threads", 0, 1024);
-  if (threads > 0) omp_set_num_threads(static_cast<int>(threads));
-  else if (std::getenv("OMP_NUM_THREADS") == nullptr) omp_set_num_threads(cores_allowed());
+  if (threads > 0)
+    omp_set_num_threads(static_cast<int>(threads));
+  else if (std::getenv("OMP_NUM_THREADS") == nullptr)
+    omp_set_num_threads(cores_allowed());
   std::optional<Loaded> loaded;
   std::optional<Task> task;
   if (ranks.rank() == 0) {
@@ -191,7 +213,7 @@ int reconstruct_files(const Arguments& arguments, Processes& ranks) {
       for (const std::string& output : outputs) image::can_save_volume(output).or_throw();
       loaded = load(arguments);
     } catch (const Failure&) {
-      share(ranks, std::nullopt);   // lets the other ranks go
+      share(ranks, std::nullopt);  // lets the other ranks go
       throw;
     }
     task = loaded->task;
@@ -214,17 +236,18 @@ Command by_hand_command(Processes& ranks) {
   command.summary = "reconstructs a SPECT scan from a file, or works for a node";
   command.usage = "SCAN -o VOLUME [options] | --job FOLDER | bench [--json]";
   command.description =
-      "ML-EM or ordered subsets with attenuation, distance-dependent collimator response and decay. The result has the\n"
+      "ML-EM or ordered subsets with attenuation, distance-dependent collimator response and decay. The result has "
+      "the\n"
       "same bits for any number of threads and of ranks (mpirun -n N tomogrid-recon ...) and on every processor.\n"
       "docs/reconstruction.md derives the model. Exit status: 0 done, 2 usage, 3 bad input, 6 too little memory,\n"
       "8 cancelled, 9 no such file, 11 storage.";
   command.options = options();
-  command.examples = {
-      "tomogrid-recon scan.dcm -o volume.nii.gz",
-      "tomogrid-recon scan.hs -o volume.nii.gz -o volume.dcm --attenuation mu.hv --attenuation-unit 1/cm --iterations 10",
-      "tomogrid-recon scan.hs -o volume.hv --algorithm mlem --iterations 20 --sigma0-mm 1.466 --sigma-slope 0.0163 --table",
-      "mpirun -n 2 tomogrid-recon scan.dcm -o volume.nii.gz --threads 1",
-      "tomogrid-recon bench"};
+  command.examples = {"tomogrid-recon scan.dcm -o volume.nii.gz",
+                      "tomogrid-recon scan.hs -o volume.nii.gz -o volume.dcm --attenuation mu.hv --attenuation-unit "
+                      "1/cm --iterations 10",
+                      "tomogrid-recon scan.hs -o volume.hv --algorithm mlem --iterations 20 --sigma0-mm 1.466 "
+                      "--sigma-slope 0.0163 --table",
+                      "mpirun -n 2 tomogrid-recon scan.dcm -o volume.nii.gz --threads 1", "tomogrid-recon bench"};
   command.positional_max = 1;
   command.run = [&ranks](const Arguments& arguments) {
     if (const auto folder = arguments.optional_text("job")) return run_job(*folder, ranks);

@@ -9,7 +9,7 @@ namespace tomogrid::recon {
 
 namespace {
 
-constexpr std::uint64_t kMagic = 0x31504b4354434552ULL;   // "RECTCKP1"
+constexpr std::uint64_t kMagic = 0x31504b4354434552ULL;  // "RECTCKP1"
 constexpr std::size_t kHistoryFields = 6, kHistoryLimit = 10000;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t word) {
@@ -76,7 +76,8 @@ Result<Checkpoint> parse_checkpoint(std::span<const std::uint8_t> bytes) {
   std::memcpy(head, bytes.data(), sizeof head);
   if (head[0] != kMagic) return bad("not a checkpoint of this program");
   if (head[2] > kHistoryLimit || head[3] > (std::uint64_t{1} << 32)) return bad("its sizes are out of range");
-  const std::size_t expected = sizeof head + static_cast<std::size_t>(head[2]) * kHistoryFields * 8 + static_cast<std::size_t>(head[3]) * 4 + 8;
+  const std::size_t expected =
+      sizeof head + static_cast<std::size_t>(head[2]) * kHistoryFields * 8 + static_cast<std::size_t>(head[3]) * 4 + 8;
   if (bytes.size() != expected) return bad("its length is not what its header says");
   std::uint64_t closing;
   std::memcpy(&closing, bytes.data() + expected - 8, 8);
@@ -87,7 +88,9 @@ Result<Checkpoint> parse_checkpoint(std::span<const std::uint8_t> bytes) {
   for (std::uint64_t i = 0; i < head[2]; ++i, at += kHistoryFields * 8) {
     double f[kHistoryFields];
     std::memcpy(f, at, sizeof f);
-    checkpoint.history.push_back({static_cast<std::size_t>(i) + 1, static_cast<std::size_t>(std::isfinite(f[1]) && f[1] >= 0 && f[1] < 1e6 ? f[1] : 0), f[2], f[3], f[4], f[5]});
+    checkpoint.history.push_back({static_cast<std::size_t>(i) + 1,
+                                  static_cast<std::size_t>(std::isfinite(f[1]) && f[1] >= 0 && f[1] < 1e6 ? f[1] : 0),
+                                  f[2], f[3], f[4], f[5]});
   }
   checkpoint.estimate.resize(static_cast<std::size_t>(head[3]));
   std::memcpy(checkpoint.estimate.data(), at, checkpoint.estimate.size() * sizeof(float));

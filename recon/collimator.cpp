@@ -10,7 +10,7 @@ namespace {
 
 struct Row {
   std::string_view name;
-  double diameter_mm, length_mm, septal_mu_per_mm;   // mu of lead at 140, 245 and 364 keV
+  double diameter_mm, length_mm, septal_mu_per_mm;  // mu of lead at 140, 245 and 364 keV
 };
 // Typical cameras; nominal figures that manufacturers publish. Longer names first: the first that fits is taken.
 constexpr std::array<Row, 10> kTable = {{{"LEUHR", 1.16, 35.8, 2.7},
@@ -23,7 +23,7 @@ constexpr std::array<Row, 10> kTable = {{{"LEUHR", 1.16, 35.8, 2.7},
                                          {"MELP", 2.94, 40.64, 0.66},
                                          {"HEGP", 4.0, 59.7, 0.29},
                                          {"HEHR", 3.8, 66.0, 0.29}}};
-constexpr double kIntrinsicFwhm = 3.8;                // of a 3/8 inch crystal at 140 keV
+constexpr double kIntrinsicFwhm = 3.8;  // of a 3/8 inch crystal at 140 keV
 
 }  // namespace
 
@@ -42,12 +42,15 @@ Response response_of(const Holes& holes, Millimetres intrinsic_fwhm) {
 std::optional<NamedCollimator> find_collimator(std::string_view text) {
   std::string letters;
   for (const char c : text) {
-    if (c >= 'a' && c <= 'z') letters += static_cast<char>(c - 'a' + 'A');
-    else if (c >= 'A' && c <= 'Z') letters += c;
+    if (c >= 'a' && c <= 'z')
+      letters += static_cast<char>(c - 'a' + 'A');
+    else if (c >= 'A' && c <= 'Z')
+      letters += c;
   }
   for (const Row& row : kTable) {
     if (letters.substr(0, row.name.size()) == row.name) {
-      return NamedCollimator{std::string(row.name), {Millimetres(row.diameter_mm), Millimetres(row.length_mm), row.septal_mu_per_mm}};
+      return NamedCollimator{std::string(row.name),
+                             {Millimetres(row.diameter_mm), Millimetres(row.length_mm), row.septal_mu_per_mm}};
     }
   }
   return std::nullopt;

@@ -13,14 +13,14 @@ namespace tomogrid::recon {
 // diameter D and length L less 2 / mu of lead at the photon energy.
 struct Holes {
   Millimetres diameter, length;
-  double septal_mu_per_mm = 2.7;   // of lead, at 140 keV
+  double septal_mu_per_mm = 2.7;  // of lead, at 140 keV
 };
 
 // Geometric and intrinsic parts added in quadrature; the line meets that curve at 75 and 325 mm.
 Response response_of(const Holes& holes, Millimetres intrinsic_fwhm);
 
 struct NamedCollimator {
-  std::string name;                // of the table: "LEHR"
+  std::string name;  // of the table: "LEHR"
   Holes holes;
 };
 // Found by its name at the beginning of `text`, whatever case, hyphens or spaces: "LEHR", "le-hr para".

@@ -23,8 +23,8 @@ std::vector<float> gaussian_taps(double sigma) {
 }
 
 // Along the axis whose neighbours are `stride` apart, for a block of `width` adjacent lines of `count` voxels.
-void smooth_lines(float* values, std::size_t count, std::size_t stride, std::size_t width, const std::vector<float>& taps,
-                  std::vector<float>& scratch) {
+void smooth_lines(float* values, std::size_t count, std::size_t stride, std::size_t width,
+                  const std::vector<float>& taps, std::vector<float>& scratch) {
   scratch.resize(count * width);
   for (std::size_t i = 0; i < count; ++i) {
     float* out = scratch.data() + i * width;
@@ -46,7 +46,7 @@ void smooth_lines(float* values, std::size_t count, std::size_t stride, std::siz
 
 void smooth(image::Volume& volume, Millimetres fwhm) {
   const image::VolumeGeometry& g = volume.geometry;
-  const double sigma = fwhm.count() / 2.35482004503094938202;   // 2 sqrt(2 ln 2)
+  const double sigma = fwhm.count() / 2.35482004503094938202;  // 2 sqrt(2 ln 2)
   const auto across = gaussian_taps(sigma / g.column_mm.count());
   const auto down = gaussian_taps(sigma / g.row_mm.count());
   const auto along = gaussian_taps(sigma / g.slice_mm.count());

@@ -17,7 +17,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kPreviewInterval = std::chrono::seconds(2);
-constexpr double kPlanShare = 0.1, kWriteShare = 0.02;   // of the whole job, for a progress bar
+constexpr double kPlanShare = 0.1, kWriteShare = 0.02;  // of the whole job, for a progress bar
 
 // What has come from the node, and what must go to it.
 class Desk final {
@@ -35,19 +35,26 @@ class Desk final {
   // Waits until every one of `names` that the job has is complete; false when cancelled.
   bool wait_for(const std::vector<std::string>& names) {
     const auto all_here = [&] {
-      return std::all_of(names.begin(), names.end(), [&](const std::string& name) { return !expects(name) || complete_.contains(name); });
+      return std::all_of(names.begin(), names.end(),
+                         [&](const std::string& name) { return !expects(name) || complete_.contains(name); });
     };
     while (!channel_.cancelled() && !all_here()) listen(std::chrono::milliseconds(500));
     return !channel_.cancelled();
   }
-  ByteString read(const std::string& name, Bytes limit) const { return read_file(channel_.input_path(name), limit).or_throw(); }
+  ByteString read(const std::string& name, Bytes limit) const {
+    return read_file(channel_.input_path(name), limit).or_throw();
+  }
   bool checkpoint_asked() { return std::exchange(checkpoint_asked_, false); }
 
-  void progress(const std::string& stage, double fraction, std::optional<Seconds> remaining = {}, std::size_t step = 0, std::size_t steps = 0) {
-    channel_.say(job::Progress{stage, std::clamp(fraction, 0.0, 1.0), remaining, static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(steps)});
+  void progress(const std::string& stage, double fraction, std::optional<Seconds> remaining = {}, std::size_t step = 0,
+                std::size_t steps = 0) {
+    channel_.say(job::Progress{stage, std::clamp(fraction, 0.0, 1.0), remaining, static_cast<std::uint32_t>(step),
+                               static_cast<std::uint32_t>(steps)});
   }
   void notice(const Notice& notice) { channel_.say(job::Notice{notice.code, notice.message}); }
-  void failed(const std::string& code, const std::string& message, job::Retry retry) { channel_.say(job::WorkerFailed{{code, message, retry}}); }
+  void failed(const std::string& code, const std::string& message, job::Retry retry) {
+    channel_.say(job::WorkerFailed{{code, message, retry}});
+  }
   void write(const std::string& name, ByteView content) { channel_.write_output(name, content); }
   void checkpoint(const Checkpoint& state) {
     channel_.write_output("checkpoint", encode(state));
@@ -83,11 +90,14 @@ Task read_plan_inputs(Desk& desk) {
   }
   desk.progress("receive", 0.0);
   if (!desk.wait_for({"projections.json", "attenuation.json", "attenuation.f32"})) throw Cancelled{};
-  task.header = image::parse_projections_header(text_of(desk.read("projections.json", Bytes(image::kHeaderLimit)))).or_throw();
+  task.header =
+      image::parse_projections_header(text_of(desk.read("projections.json", Bytes(image::kHeaderLimit)))).or_throw();
   if (desk.expects("attenuation.json")) {
-    const auto header = image::parse_volume_header(text_of(desk.read("attenuation.json", Bytes(image::kHeaderLimit)))).or_throw();
+    const auto header =
+        image::parse_volume_header(text_of(desk.read("attenuation.json", Bytes(image::kHeaderLimit)))).or_throw();
     const ByteString bytes = desk.read("attenuation.f32", image::data_bytes(header.geometry));
-    task.attenuation = image::Volume{header.geometry, image::floats_of(bytes, header.geometry.voxels()).or_throw(), header.unit};
+    task.attenuation =
+        image::Volume{header.geometry, image::floats_of(bytes, header.geometry.voxels()).or_throw(), header.unit};
     if (header.unit != "1/mm") throw Failure(ErrorCode::BadInput, "attenuation.json: the unit must be 1/mm");
   }
   return task;
@@ -99,8 +109,11 @@ void read_counts(Desk& desk, Task& task) {
   task.counts = image::floats_of(bytes, task.header.geometry.elements()).or_throw();
   if (!desk.expects("checkpoint")) return;
   auto checkpoint = parse_checkpoint(desk.read("checkpoint", Bytes(4296015872)));
-  if (checkpoint) task.resume = *std::move(checkpoint);
-  else desk.notice({"checkpoint-unusable", "the checkpoint cannot be used, the run starts anew: " + checkpoint.error().message});
+  if (checkpoint)
+    task.resume = *std::move(checkpoint);
+  else
+    desk.notice(
+        {"checkpoint-unusable", "the checkpoint cannot be used, the run starts anew: " + checkpoint.error().message});
 }
 
 // A listener that turns iterations into lines, pictures and checkpoints.
@@ -109,13 +122,17 @@ Listener make_listener(Desk& desk, const std::size_t& checkpoint_every, const bo
   listener.notice = [&desk](const Notice& notice) { desk.notice(notice); };
   listener.cancelled = [&desk] { return desk.cancelled(); };
   listener.iteration = [&desk, &checkpoint_every, &previews, shown = Clock::now()](
-                           const IterationReport& report, Seconds remaining, const auto& estimate, const auto& checkpoint) mutable {
+                           const IterationReport& report, Seconds remaining, const auto& estimate,
+                           const auto& checkpoint) mutable {
     const double done = static_cast<double>(report.iteration) / static_cast<double>(report.iterations);
-    desk.progress("iterate", kPlanShare + (1.0 - kPlanShare - kWriteShare) * done, remaining, report.iteration, report.iterations);
-    const bool due = checkpoint_every > 0 && report.iteration % checkpoint_every == 0 && report.iteration < report.iterations;
+    desk.progress("iterate", kPlanShare + (1.0 - kPlanShare - kWriteShare) * done, remaining, report.iteration,
+                  report.iterations);
+    const bool due =
+        checkpoint_every > 0 && report.iteration % checkpoint_every == 0 && report.iteration < report.iterations;
     if (desk.checkpoint_asked() || due) desk.checkpoint(checkpoint());
     if (previews && report.iteration < report.iterations && Clock::now() - shown >= kPreviewInterval) {
-      desk.preview(estimate(), "iteration " + std::to_string(report.iteration) + " of " + std::to_string(report.iterations));
+      desk.preview(estimate(),
+                   "iteration " + std::to_string(report.iteration) + " of " + std::to_string(report.iterations));
       shown = Clock::now();
     }
   };
@@ -124,11 +141,20 @@ Listener make_listener(Desk& desk, const std::size_t& checkpoint_every, const bo
 
 int report_failure(Desk& desk, const Error& error) {
   switch (error.code) {
-    case ErrorCode::Cancelled: return static_cast<int>(error.code);   // the node knows
-    case ErrorCode::Unplaceable: desk.failed("out-of-memory", error.message, job::Retry::Elsewhere); break;
-    case ErrorCode::Storage: desk.failed("storage", error.message, job::Retry::Elsewhere); break;
-    case ErrorCode::BadInput: desk.failed("bad-input", error.message, job::Retry::Never); break;
-    default: desk.failed("internal", error.message, job::Retry::Elsewhere); break;
+    case ErrorCode::Cancelled:
+      return static_cast<int>(error.code);  // the node knows
+    case ErrorCode::Unplaceable:
+      desk.failed("out-of-memory", error.message, job::Retry::Elsewhere);
+      break;
+    case ErrorCode::Storage:
+      desk.failed("storage", error.message, job::Retry::Elsewhere);
+      break;
+    case ErrorCode::BadInput:
+      desk.failed("bad-input", error.message, job::Retry::Never);
+      break;
+    default:
+      desk.failed("internal", error.message, job::Retry::Elsewhere);
+      break;
   }
   return static_cast<int>(error.code);
 }
@@ -136,7 +162,8 @@ int report_failure(Desk& desk, const Error& error) {
 void write_outputs(Desk& desk, const Task& task, const TaskRun& run, const Reconstruction& result, Seconds waited) {
   const auto begin = Clock::now();
   desk.progress("write", 1.0 - kWriteShare);
-  if (run.decision().previews) desk.preview(result.volume, "after " + std::to_string(result.history.size()) + " iterations");
+  if (run.decision().previews)
+    desk.preview(result.volume, "after " + std::to_string(result.history.size()) + " iterations");
   desk.write("volume.json", bytes_of(image::encode_header(result.volume.geometry, result.volume.unit)));
   desk.write("volume.f32", image::as_bytes(result.volume.values));
   desk.write("passport.json", bytes_of(passport(task, run.decision(), run.plan(), result)));
@@ -149,7 +176,7 @@ int run_first_rank(Desk& desk, Processes& ranks, bool& shared) {
   const job::Grant& grant = desk.order().grant;
   omp_set_num_threads(static_cast<int>(std::clamp<std::uint32_t>(grant.cores, 1, 1024)));
   Task task = read_plan_inputs(desk);
-  if (ranks.size() > 1) {   // others cannot see what has arrived: everything first
+  if (ranks.size() > 1) {  // others cannot see what has arrived: everything first
     read_counts(desk, task);
     shared = true;
     task = *share(ranks, std::move(task));

@@ -1,7 +1,8 @@
 // The arithmetic of a projection, as free functions over plain arrays, once per instruction set with the same bits.
 //
-// Storage. Every axial line of `rows` numbers is padded to 16 * steps and laid out as [step][lane]: lane i, step j holds
-// padded row steps * i + j. A shift by one row is then the neighbouring vector, and only its two ends move between lanes.
+// Storage. Every axial line of `rows` numbers is padded to 16 * steps and laid out as [step][lane]: lane i, step j
+// holds padded row steps * i + j. A shift by one row is then the neighbouring vector, and only its two ends move
+// between lanes.
 //   image      [column][step][lane]     over the columns of the support only
 //   plane      [bin][step][lane]        one view; `state` is a plane with margins at both sides
 // A view's columns are sorted by (layer, first bin). Sums are formed in that order whatever the vector width, every
@@ -14,11 +15,11 @@
 namespace tomogrid::recon {
 
 inline constexpr std::size_t kLanes = 16;
-inline constexpr std::size_t kTaps = 6;             // bins that a column meets before diffusion
-inline constexpr std::size_t kMaxSteps = 256;       // 4096 rows
-inline constexpr std::uint32_t kRunLimit = 32;      // columns in a run; two runs' worth of lines stay in L1
-inline constexpr std::size_t kBatch = 4;            // views that go through the image together
-inline constexpr std::size_t kAhead = 4;            // entries whose image lines are fetched ahead of use
+inline constexpr std::size_t kTaps = 6;         // bins that a column meets before diffusion
+inline constexpr std::size_t kMaxSteps = 256;   // 4096 rows
+inline constexpr std::uint32_t kRunLimit = 32;  // columns in a run; two runs' worth of lines stay in L1
+inline constexpr std::size_t kBatch = 4;        // views that go through the image together
+inline constexpr std::size_t kAhead = 4;        // entries whose image lines are fetched ahead of use
 inline constexpr std::uint32_t kUnattenuated = 0xffffffffU;
 inline constexpr float kAttenuationScale = 65535.0F;
 
@@ -26,7 +27,7 @@ inline constexpr float kAttenuationScale = 65535.0F;
 // bins from the run's first with these weights. Attenuation's fixed-point scale and decay are inside `along`.
 struct RowEntry {
   std::uint32_t column;
-  std::uint32_t factors;    // its line in the view's attenuation table; kUnattenuated: all 1
+  std::uint32_t factors;  // its line in the view's attenuation table; kUnattenuated: all 1
   float along[3];
   float across[kTaps];
 };
@@ -55,31 +56,31 @@ struct ViewRows {
 
 // A thread's own memory; aligned to 64 bytes.
 struct Workspace {
-  float* states;            // [view of the batch][state_bins][step][lane]
-  float* lines;             // [2 * kRunLimit][step][lane]
+  float* states;  // [view of the batch][state_bins][step][lane]
+  float* lines;   // [2 * kRunLimit][step][lane]
   std::size_t state_bins, steps;
 };
 
 // A point of the ray grid: the mean of four neighbouring columns of the map.
 struct RaySample {
-  std::uint32_t base;       // of the map's slab, in vectors; its neighbours are +1, +stride, +stride+1
+  std::uint32_t base;  // of the map's slab, in vectors; its neighbours are +1, +stride, +stride+1
   float weight[4];
 };
 // The attenuation of one view: lines parallel to the detector's normal, `per_line` samples each from near to far.
 struct RayGrid {
-  const RaySample* samples; // [line][sample]
+  const RaySample* samples;  // [line][sample]
   std::size_t lines, per_line;
-  std::size_t map_stride;   // vectors between rows of the map
-  float half_step;          // mm
-  const RaySample* entries; // where each entry lies between samples and lines: base in samples, stride per_line
+  std::size_t map_stride;    // vectors between rows of the map
+  float half_step;           // mm
+  const RaySample* entries;  // where each entry lies between samples and lines: base in samples, stride per_line
   std::size_t entry_count;
 };
 
 // What is known about expected counts in a plane.
 struct PlaneTotals {
-  double expected = 0;      // sum of ybar
-  double log_term = 0;      // sum of y log(ybar)
-  double excluded = 0;      // counts in bins without a model
+  double expected = 0;  // sum of ybar
+  double log_term = 0;  // sum of y log(ybar)
+  double excluded = 0;  // counts in bins without a model
 };
 
 struct Kernels {
@@ -93,9 +94,10 @@ struct Kernels {
   void (*ratio)(float* plane, const float* measured, const float* background, const float* mask, std::size_t bins,
                 std::size_t steps, PlaneTotals&);
   // out [entry][step][lane] for one step: exp(-line integral) in fixed point. integrals: [line][sample] vectors.
-  void (*attenuate)(const RayGrid&, const float* map_slab, float* integrals, std::uint16_t* out, std::size_t out_stride);
-  // out = sum of `parts` as a binary tree over their indices; n is a multiple of 16; at most 64 parts. A null part is one
-  // that is already inside the part at the start of its subtree.
+  void (*attenuate)(const RayGrid&, const float* map_slab, float* integrals, std::uint16_t* out,
+                    std::size_t out_stride);
+  // out = sum of `parts` as a binary tree over their indices; n is a multiple of 16; at most 64 parts. A null part is
+  // one that is already inside the part at the start of its subtree.
   void (*add_tree)(const float* const* parts, std::size_t count, float* out, std::size_t n);
   // estimate *= correction / sensitivity where sensitivity > 0, else 0.
   void (*update)(float* estimate, const float* correction, const float* sensitivity, std::size_t n);

@@ -26,9 +26,13 @@ class FlushDenormals {
 
 // Q is the number of steps when known at compile time, else 0.
 template <std::size_t Q>
-constexpr std::size_t steps_of(std::size_t steps) { return Q != 0 ? Q : steps; }
+constexpr std::size_t steps_of(std::size_t steps) {
+  return Q != 0 ? Q : steps;
+}
 template <std::size_t Q>
-constexpr std::size_t room_for(std::size_t ends) { return (Q != 0 ? Q : kMaxSteps) + ends; }
+constexpr std::size_t room_for(std::size_t ends) {
+  return (Q != 0 ? Q : kMaxSteps) + ends;
+}
 
 // line[2 .. 2 + q) is a whole axial line; fills in two rows beyond each end.
 template <std::size_t Q>
@@ -52,7 +56,7 @@ void weigh(const ViewRows& view, std::uint32_t begin, std::uint32_t end, const f
   for (std::uint32_t e = begin; e < end; ++e) {
     const RowEntry& entry = view.entries[e];
     const float* source = image + entry.column * line_size;
-    const float* ahead = image + view.entries[e + kAhead].column * line_size;   // entries are padded by 8
+    const float* ahead = image + view.entries[e + kAhead].column * line_size;  // entries are padded by 8
     for (std::size_t j = 0; j < q; ++j) prefetch(ahead + j * kLanes);
     for (std::size_t j = 0; j < q; ++j) line[j + 2] = load(source + j * kLanes);
     if constexpr (kAttenuated) {
@@ -102,7 +106,8 @@ void unweigh(const ViewRows& view, std::uint32_t begin, std::uint32_t end, float
 
 // Adds the run's lines to its six bins, C vectors of the line at a time.
 template <std::size_t C>
-inline void splat_chunk(const RowEntry* entries, const Run& run, const float* lines, float* rows, std::size_t line_size) {
+inline void splat_chunk(const RowEntry* entries, const Run& run, const float* lines, float* rows,
+                        std::size_t line_size) {
   Vec sum[kTaps][C];
   for (std::size_t k = 0; k < kTaps; ++k)
     for (std::size_t c = 0; c < C; ++c) sum[k][c] = load(rows + k * line_size + c * kLanes);
@@ -120,7 +125,8 @@ inline void splat_chunk(const RowEntry* entries, const Run& run, const float* li
 
 // Its transpose: each line from the six bins.
 template <std::size_t C>
-inline void gather_chunk(const RowEntry* entries, const Run& run, float* lines, const float* rows, std::size_t line_size) {
+inline void gather_chunk(const RowEntry* entries, const Run& run, float* lines, const float* rows,
+                         std::size_t line_size) {
   Vec bin[kTaps][C];
   for (std::size_t k = 0; k < kTaps; ++k)
     for (std::size_t c = 0; c < C; ++c) bin[k][c] = load(rows + k * line_size + c * kLanes);
@@ -128,14 +134,16 @@ inline void gather_chunk(const RowEntry* entries, const Run& run, float* lines, 
     Vec value[C];
     for (std::size_t k = 0; k < kTaps; ++k) {
       const Vec weight = set(entries[e].across[k]);
-      for (std::size_t c = 0; c < C; ++c) value[c] = k == 0 ? multiply(weight, bin[0][c]) : fma(weight, bin[k][c], value[c]);
+      for (std::size_t c = 0; c < C; ++c)
+        value[c] = k == 0 ? multiply(weight, bin[0][c]) : fma(weight, bin[k][c], value[c]);
     }
     for (std::size_t c = 0; c < C; ++c) store(lines + c * kLanes, value[c]);
   }
 }
 
 template <std::size_t Q, bool kForward>
-void exchange(const ViewRows& view, std::uint32_t run_begin, std::uint32_t run_end, float* state, const Workspace& work) {
+void exchange(const ViewRows& view, std::uint32_t run_begin, std::uint32_t run_end, float* state,
+              const Workspace& work) {
   const std::size_t q = steps_of<Q>(work.steps), line_size = q * kLanes;
   const std::uint32_t first = view.runs[run_begin].begin;
   std::size_t j = 0;
@@ -145,13 +153,17 @@ void exchange(const ViewRows& view, std::uint32_t run_begin, std::uint32_t run_e
         const Run& run = view.runs[r];
         float* lines = work.lines + (run.begin - first) * line_size + j * kLanes;
         float* rows = state + run.bin * line_size + j * kLanes;
-        if constexpr (kForward) splat_chunk<C>(view.entries, run, lines, rows, line_size);
-        else gather_chunk<C>(view.entries, run, lines, rows, line_size);
+        if constexpr (kForward)
+          splat_chunk<C>(view.entries, run, lines, rows, line_size);
+        else
+          gather_chunk<C>(view.entries, run, lines, rows, line_size);
       }
     }
   };
-  if constexpr (kForward) pass.template operator()<kSplatChunk>();
-  else pass.template operator()<kGatherChunk>();
+  if constexpr (kForward)
+    pass.template operator()<kSplatChunk>();
+  else
+    pass.template operator()<kGatherChunk>();
   pass.template operator()<1>();
 }
 
@@ -175,7 +187,7 @@ template <std::size_t Q>
 void diffuse(const Layer& layer, Interval in, Interval out, float* state, const Workspace& work) {
   const std::size_t q = steps_of<Q>(work.steps), line_size = q * kLanes;
   const Vec u0 = set(layer.u_centre), u1 = set(layer.u_side), z0 = set(layer.z_centre), z1 = set(layer.z_side);
-  Vec before[room_for<Q>(0)], line[room_for<Q>(2)];   // line[1 .. 1 + q)
+  Vec before[room_for<Q>(0)], line[room_for<Q>(2)];  // line[1 .. 1 + q)
   const auto inside = [&](std::uint32_t b) { return b >= in.low && b < in.high; };
   for (std::size_t j = 0; j < q; ++j) {
     before[j] = out.low > 0 && inside(out.low - 1) ? load(state + (out.low - 1) * line_size + j * kLanes) : set(0.0F);
@@ -242,10 +254,14 @@ void backward_layer(const ViewRows& view, std::size_t n, float* image, float* st
 template <bool kAttenuated, class F>
 inline void with_steps(std::size_t steps, F f) {
   switch (steps) {
-    case 4: return f.template operator()<4, kAttenuated>();
-    case 8: return f.template operator()<8, kAttenuated>();
-    case 16: return f.template operator()<16, kAttenuated>();
-    default: return f.template operator()<0, kAttenuated>();
+    case 4:
+      return f.template operator()<4, kAttenuated>();
+    case 8:
+      return f.template operator()<8, kAttenuated>();
+    case 16:
+      return f.template operator()<16, kAttenuated>();
+    default:
+      return f.template operator()<0, kAttenuated>();
   }
 }
 template <class F>
@@ -293,10 +309,10 @@ void backward(const ViewRows* views, std::size_t count, float* image, const Work
   }
 }
 
-// log x = exponent ln 2 + log mantissa, mantissa in [sqrt(1/2), sqrt(2)); the second term to 1e-7 of itself. Summed apart,
-// in double, the two give a likelihood to 1e-11 of itself although each logarithm is a float.
+// log x = exponent ln 2 + log mantissa, mantissa in [sqrt(1/2), sqrt(2)); the second term to 1e-7 of itself. Summed
+// apart, in double, the two give a likelihood to 1e-11 of itself although each logarithm is a float.
 inline Vec log_of_mantissa(const Vec& mantissa) {
-  const Vec t = subtract(mantissa, set(1.0F)), square = multiply(t, t);   // Cephes logf, S. Moshier
+  const Vec t = subtract(mantissa, set(1.0F)), square = multiply(t, t);  // Cephes logf, S. Moshier
   Vec p = set(7.0376836292e-2F);
   p = fma(p, t, set(-1.1514610310e-1F));
   p = fma(p, t, set(1.1676998740e-1F));
@@ -337,7 +353,7 @@ void ratio(float* plane, const float* measured, const float* background, const f
 // 65535 exp(-L) to the nearest whole number; L is held below 20, where that is 0. Polynomial: Taylor to the sixth power
 // on |r| <= 0.347, 2e-7 relative.
 inline Vec fixed_exponential(const Vec& integral) {
-  const Vec round = set(12582912.0F);                     // 1.5 x 2^23: adding it rounds to a whole number
+  const Vec round = set(12582912.0F);  // 1.5 x 2^23: adding it rounds to a whole number
   const Vec x = subtract(set(0.0F), least(integral, set(20.0F)));
   const Vec k = subtract(fma(x, set(1.44269504F), round), round);
   const Vec r = fma(k, set(-1.42860677e-6F), fma(k, set(-0.693145752F), x));
@@ -352,7 +368,8 @@ inline Vec fixed_exponential(const Vec& integral) {
   return least(subtract(add(value, round), round), set(kAttenuationScale));
 }
 
-void attenuate(const RayGrid& grid, const float* map_slab, float* integrals, std::uint16_t* out, std::size_t out_stride) {
+void attenuate(const RayGrid& grid, const float* map_slab, float* integrals, std::uint16_t* out,
+               std::size_t out_stride) {
   const FlushDenormals guard;
   const auto interpolate = [](const RaySample& at, const float* from, std::size_t stride) {
     const float* p = from + at.base * kLanes;
@@ -378,7 +395,7 @@ void attenuate(const RayGrid& grid, const float* map_slab, float* integrals, std
   }
 }
 
-constexpr std::size_t kTreeBlock = 16;     // vectors of each part held at a time
+constexpr std::size_t kTreeBlock = 16;  // vectors of each part held at a time
 constexpr std::size_t kTreeParts = 64;
 
 void add_tree(const float* const* parts, std::size_t count, float* out, std::size_t n) {
@@ -386,7 +403,7 @@ void add_tree(const float* const* parts, std::size_t count, float* out, std::siz
   alignas(64) float buffer[kTreeParts][kTreeBlock * kLanes];
   for (std::size_t begin = 0; begin < n; begin += kTreeBlock * kLanes) {
     const std::size_t size = n - begin < kTreeBlock * kLanes ? n - begin : kTreeBlock * kLanes;
-    for (std::size_t p = 0; p < count; p += 2) {     // leaves are added as they are read
+    for (std::size_t p = 0; p < count; p += 2) {  // leaves are added as they are read
       if (parts[p] == nullptr) continue;
       const bool pair = p + 1 < count && parts[p + 1] != nullptr;
       for (std::size_t i = 0; i < size; i += kLanes) {
@@ -397,7 +414,8 @@ void add_tree(const float* const* parts, std::size_t count, float* out, std::siz
     for (std::size_t distance = 2; distance < count; distance *= 2) {
       for (std::size_t p = 0; p + distance < count; p += 2 * distance) {
         if (parts[p + distance] == nullptr) continue;
-        for (std::size_t i = 0; i < size; i += kLanes) store(buffer[p] + i, add(load(buffer[p] + i), load(buffer[p + distance] + i)));
+        for (std::size_t i = 0; i < size; i += kLanes)
+          store(buffer[p] + i, add(load(buffer[p] + i), load(buffer[p + distance] + i)));
       }
     }
     for (std::size_t i = 0; i < size; i += kLanes) store(out + begin + i, load(buffer[0] + i));

@@ -9,13 +9,14 @@ namespace tomogrid::recon {
 
 namespace {
 
-constexpr std::size_t kPiece = std::size_t{1} << 28;   // MPI counts are int; messages are cut to 1 GiB of floats
+constexpr std::size_t kPiece = std::size_t{1} << 28;  // MPI counts are int; messages are cut to 1 GiB of floats
 
 class Alone final : public Processes {
  public:
   std::size_t rank() const override { return 0; }
   std::size_t size() const override { return 1; }
-  void exchange(std::span<const float>, std::span<const std::size_t>, std::span<float>, std::span<const std::size_t>) override {}
+  void exchange(std::span<const float>, std::span<const std::size_t>, std::span<float>,
+                std::span<const std::size_t>) override {}
   void gather(std::span<float>, std::span<const std::size_t>) override {}
   void merge(std::span<double>) override {}
   void broadcast(std::vector<std::uint8_t>&) override {}
@@ -44,14 +45,18 @@ class Mpi final : public Processes {
     std::vector<MPI_Request> requests;
     std::size_t offset = 0, own_from = 0, own_to = 0;
     for (std::size_t r = 0; r < size_; ++r) {
-      if (r == rank_) own_to = offset;
-      else post(receive.data() + offset, receive_counts[r], r, false, requests);
+      if (r == rank_)
+        own_to = offset;
+      else
+        post(receive.data() + offset, receive_counts[r], r, false, requests);
       offset += receive_counts[r];
     }
     offset = 0;
     for (std::size_t r = 0; r < size_; ++r) {
-      if (r == rank_) own_from = offset;
-      else post(const_cast<float*>(send.data()) + offset, send_counts[r], r, true, requests);
+      if (r == rank_)
+        own_from = offset;
+      else
+        post(const_cast<float*>(send.data()) + offset, send_counts[r], r, true, requests);
       offset += send_counts[r];
     }
     std::copy_n(send.data() + own_from, send_counts[rank_], receive.data() + own_to);
@@ -62,8 +67,10 @@ class Mpi final : public Processes {
     std::vector<MPI_Request> requests;
     std::size_t offset = 0, own = 0;
     for (std::size_t r = 0; r < size_; ++r) {
-      if (r == rank_) own = offset;
-      else post(all.data() + offset, counts[r], r, false, requests);
+      if (r == rank_)
+        own = offset;
+      else
+        post(all.data() + offset, counts[r], r, false, requests);
       offset += counts[r];
     }
     for (std::size_t r = 0; r < size_; ++r) {
@@ -81,7 +88,8 @@ class Mpi final : public Processes {
     MPI_Bcast(&length, 1, MPI_UINT64_T, 0, MPI_COMM_WORLD);
     bytes.resize(length);
     for (std::size_t at = 0; at < length; at += kPiece) {
-      MPI_Bcast(bytes.data() + at, static_cast<int>(std::min<std::size_t>(kPiece, length - at)), MPI_BYTE, 0, MPI_COMM_WORLD);
+      MPI_Bcast(bytes.data() + at, static_cast<int>(std::min<std::size_t>(kPiece, length - at)), MPI_BYTE, 0,
+                MPI_COMM_WORLD);
     }
   }
 

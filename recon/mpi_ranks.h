@@ -17,8 +17,8 @@ class Processes : public Ranks {
   virtual std::uint64_t bytes_sent() const = 0;
 };
 
-// Initialises MPI when this process was started by mpirun (or srun with PMIx); alone otherwise, so that a single process
-// starts at once. The result finalises MPI.
+// Initialises MPI when this process was started by mpirun (or srun with PMIx); alone otherwise, so that a single
+// process starts at once. The result finalises MPI.
 std::unique_ptr<Processes> join_processes();
 
 }  // namespace tomogrid::recon

@@ -1,5 +1,6 @@
 // The relative difference prior (Nuyts et al., IEEE TNS 49, 2002): U = sum over neighbours of
-// (x_j - x_k)^2 / (x_j + x_k + gamma |x_j - x_k|). Scale-free: the same strength suits any dose; edges are kept by gamma.
+// (x_j - x_k)^2 / (x_j + x_k + gamma |x_j - x_k|). Scale-free: the same strength suits any dose; edges are kept by
+// gamma.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -24,7 +25,8 @@ float slope(float here, float there, float gamma) {
 Neighbours::Neighbours(const PlanData& plan) : columns_(plan.columns.size()) {
   const std::size_t nx = plan.volume.columns, ny = plan.volume.rows;
   std::vector<std::int32_t> at(nx * ny, kNoColumn);
-  for (std::size_t c = 0; c < plan.columns.size(); ++c) at[plan.columns[c].iy * nx + plan.columns[c].ix] = static_cast<std::int32_t>(c);
+  for (std::size_t c = 0; c < plan.columns.size(); ++c)
+    at[plan.columns[c].iy * nx + plan.columns[c].ix] = static_cast<std::int32_t>(c);
   for (std::size_t c = 0; c < plan.columns.size(); ++c) {
     const std::size_t x = plan.columns[c].ix, y = plan.columns[c].iy;
     columns_[c] = {x > 0 ? at[y * nx + x - 1] : kNoColumn, x + 1 < nx ? at[y * nx + x + 1] : kNoColumn,

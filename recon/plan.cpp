@@ -12,33 +12,43 @@ namespace tomogrid::recon {
 
 namespace {
 
-constexpr std::uint64_t kNumericalContract = 1;   // raised whenever the same inputs may give other bits
+constexpr std::uint64_t kNumericalContract = 1;  // raised whenever the same inputs may give other bits
 constexpr std::size_t kMaxSide = 4096, kMaxViews = 4096, kMaxGroups = 64;
-constexpr double kMuMost = 1.0;                   // 1/mm; lead at 140 keV has 2.7, no tissue has above 0.1
+constexpr double kMuMost = 1.0;  // 1/mm; lead at 140 keV has 2.7, no tissue has above 0.1
 
-Error bad(std::string message) { return Error{ErrorCode::BadInput, std::move(message)}; }
+Error bad(std::string message) {
+  return Error{ErrorCode::BadInput, std::move(message)};
+}
 
 Result<void> check_geometry(const image::ProjectionGeometry& g, const Model& model) {
   if (g.views.empty()) return bad("projections: no views");
   if (g.views.size() > kMaxViews) return bad("projections: " + std::to_string(g.views.size()) + " views, 4096 allowed");
-  if (g.bins == 0 || g.bins > kMaxSide) return bad("projections: " + std::to_string(g.bins) + " bins, 1 to 4096 allowed");
-  if (g.rows == 0 || g.rows > kMaxSide) return bad("projections: " + std::to_string(g.rows) + " rows, 1 to 4096 allowed");
+  if (g.bins == 0 || g.bins > kMaxSide)
+    return bad("projections: " + std::to_string(g.bins) + " bins, 1 to 4096 allowed");
+  if (g.rows == 0 || g.rows > kMaxSide)
+    return bad("projections: " + std::to_string(g.rows) + " rows, 1 to 4096 allowed");
   const auto positive = [](double value) { return std::isfinite(value) && value > 0 && value < 1e4; };
   if (!positive(g.bin_mm.count())) return bad("projections: the bin width is not a length");
   if (!positive(g.row_mm.count())) return bad("projections: the row height is not a length");
-  if (!std::isfinite(g.u0.count()) || !std::isfinite(g.v0.count()) || std::fabs(g.u0.count()) > 1e5 || std::fabs(g.v0.count()) > 1e5) {
+  if (!std::isfinite(g.u0.count()) || !std::isfinite(g.v0.count()) || std::fabs(g.u0.count()) > 1e5 ||
+      std::fabs(g.v0.count()) > 1e5) {
     return bad("projections: the position of the first bin or row is not a length");
   }
   for (std::size_t k = 0; k < g.views.size(); ++k) {
     const image::View& view = g.views[k];
     const std::string where = "view " + std::to_string(k) + ": ";
-    if (!std::isfinite(view.angle.count()) || std::fabs(view.angle.count()) > 1e4) return bad(where + "the angle is not a number");
-    if (!std::isfinite(view.radius.count()) || view.radius.count() < 0 || view.radius.count() > 1e4) return bad(where + "the radius is not a length");
+    if (!std::isfinite(view.angle.count()) || std::fabs(view.angle.count()) > 1e4)
+      return bad(where + "the angle is not a number");
+    if (!std::isfinite(view.radius.count()) || view.radius.count() < 0 || view.radius.count() > 1e4)
+      return bad(where + "the radius is not a length");
     if (model.response.enabled && view.radius.count() == 0) {
-      return bad(where + "the radius is unknown, which the collimator response needs; give a radius or turn the response off");
+      return bad(where +
+                 "the radius is unknown, which the collimator response needs; give a radius or turn the response off");
     }
-    if (!std::isfinite(view.start.count()) || view.start.count() < 0 || view.start.count() > 1e7) return bad(where + "the start is not a time");
-    if (!std::isfinite(view.duration.count()) || view.duration.count() < 0 || view.duration.count() > 1e7) return bad(where + "the duration is not a time");
+    if (!std::isfinite(view.start.count()) || view.start.count() < 0 || view.start.count() > 1e7)
+      return bad(where + "the start is not a time");
+    if (!std::isfinite(view.duration.count()) || view.duration.count() < 0 || view.duration.count() > 1e7)
+      return bad(where + "the duration is not a time");
   }
   return {};
 }
@@ -48,18 +58,23 @@ Result<void> check_model(const Model& model) {
   if (r.enabled && !(std::isfinite(r.sigma0.count()) && r.sigma0.count() >= 0 && r.sigma0.count() <= 100)) {
     return bad("response: sigma0 is not between 0 and 100 mm");
   }
-  if (r.enabled && !(std::isfinite(r.slope) && r.slope >= 0 && r.slope <= 1)) return bad("response: the slope is not between 0 and 1");
-  if (model.half_life && !(model.half_life->count() > 0 && std::isfinite(model.half_life->count()))) return bad("half-life: not a time");
+  if (r.enabled && !(std::isfinite(r.slope) && r.slope >= 0 && r.slope <= 1))
+    return bad("response: the slope is not between 0 and 1");
+  if (model.half_life && !(model.half_life->count() > 0 && std::isfinite(model.half_life->count())))
+    return bad("half-life: not a time");
   if (!(std::isfinite(model.attenuation_factor) && model.attenuation_factor > 0 && model.attenuation_factor <= 10)) {
     return bad("attenuation factor: not between 0 and 10");
   }
   if (model.attenuation == nullptr) return {};
   const image::Volume& map = *model.attenuation;
   const image::VolumeGeometry& g = map.geometry;
-  if (g.columns == 0 || g.rows == 0 || g.slices == 0 || g.columns > kMaxSide || g.rows > kMaxSide || g.slices > kMaxSide) {
+  if (g.columns == 0 || g.rows == 0 || g.slices == 0 || g.columns > kMaxSide || g.rows > kMaxSide ||
+      g.slices > kMaxSide) {
     return bad("attenuation map: its size is not between 1 and 4096");
   }
-  if (map.values.size() != g.voxels()) return bad("attenuation map: " + std::to_string(map.values.size()) + " values for " + std::to_string(g.voxels()) + " voxels");
+  if (map.values.size() != g.voxels())
+    return bad("attenuation map: " + std::to_string(map.values.size()) + " values for " + std::to_string(g.voxels()) +
+               " voxels");
   for (const double step : {g.column_mm.count(), g.row_mm.count(), g.slice_mm.count()}) {
     if (!(std::isfinite(step) && step > 0 && step < 1e4)) return bad("attenuation map: the voxel size is not a length");
   }
@@ -76,7 +91,8 @@ Result<void> check_model(const Model& model) {
 
 Result<void> check_options(const PlanOptions& o) {
   if (o.size > kMaxSide) return bad("image size: " + std::to_string(o.size) + ", 4096 allowed");
-  if (!(std::isfinite(o.voxel.count()) && o.voxel.count() >= 0 && o.voxel.count() < 1e3)) return bad("voxel size: not a length");
+  if (!(std::isfinite(o.voxel.count()) && o.voxel.count() >= 0 && o.voxel.count() < 1e3))
+    return bad("voxel size: not a length");
   if (!(std::isfinite(o.support_radius.count()) && o.support_radius.count() >= 0 && o.support_radius.count() < 1e5)) {
     return bad("support radius: not a length");
   }
@@ -108,7 +124,8 @@ double seen_radius(const image::ProjectionGeometry& g) {
 }
 
 // For each place of the grid: within `margin` voxels of a column where the map is not zero.
-std::vector<std::uint8_t> near_map(const AttenuationMap& map, const image::VolumeGeometry& grid, const Axial& axial, std::size_t margin) {
+std::vector<std::uint8_t> near_map(const AttenuationMap& map, const image::VolumeGeometry& grid, const Axial& axial,
+                                   std::size_t margin) {
   std::vector<std::uint8_t> used(grid.columns * grid.rows, 0), near(used.size(), 0);
   for (std::size_t step = 0; step < axial.steps; ++step) {
     for (std::size_t i = 0; i < used.size(); ++i) {
@@ -121,9 +138,12 @@ std::vector<std::uint8_t> near_map(const AttenuationMap& map, const image::Volum
     if (used[i] == 0) continue;
     for (std::ptrdiff_t dy = -reach; dy <= reach; ++dy) {
       for (std::ptrdiff_t dx = -reach; dx <= reach; ++dx) {
-        const std::ptrdiff_t x = static_cast<std::ptrdiff_t>(i % grid.columns) + dx, y = static_cast<std::ptrdiff_t>(i / grid.columns) + dy;
-        const bool inside = x >= 0 && y >= 0 && x < static_cast<std::ptrdiff_t>(grid.columns) && y < static_cast<std::ptrdiff_t>(grid.rows);
-        if (inside && dx * dx + dy * dy <= reach * reach) near[static_cast<std::size_t>(y) * grid.columns + static_cast<std::size_t>(x)] = 1;
+        const std::ptrdiff_t x = static_cast<std::ptrdiff_t>(i % grid.columns) + dx,
+                             y = static_cast<std::ptrdiff_t>(i / grid.columns) + dy;
+        const bool inside = x >= 0 && y >= 0 && x < static_cast<std::ptrdiff_t>(grid.columns) &&
+                            y < static_cast<std::ptrdiff_t>(grid.rows);
+        if (inside && dx * dx + dy * dy <= reach * reach)
+          near[static_cast<std::size_t>(y) * grid.columns + static_cast<std::size_t>(x)] = 1;
       }
     }
   }
@@ -145,7 +165,8 @@ std::vector<Column> support(const image::ProjectionGeometry& g, const image::Vol
   return columns;
 }
 
-// Views by angle, every subsets-th in one subset: equidistant, the heads shared out evenly, sizes differing by one at most.
+// Views by angle, every subsets-th in one subset: equidistant, the heads shared out evenly, sizes differing by one at
+// most.
 std::vector<SubsetPlan> share_views(const image::ProjectionGeometry& g, std::size_t subset_count, std::size_t groups) {
   constexpr double kTurn = 6.28318530717958647693;
   std::vector<std::pair<double, std::size_t>> order;
@@ -156,7 +177,7 @@ std::vector<SubsetPlan> share_views(const image::ProjectionGeometry& g, std::siz
   std::sort(order.begin(), order.end());
   std::vector<SubsetPlan> subsets(subset_count);
   for (std::size_t i = 0; i < order.size(); ++i) subsets[i % subset_count].views.push_back(order[i].second);
-  for (SubsetPlan& subset : subsets) {   // two views a group at least: a group costs an image to add
+  for (SubsetPlan& subset : subsets) {  // two views a group at least: a group costs an image to add
     subset.group_count = std::clamp<std::size_t>(subset.views.size() / 2, 1, groups);
   }
   return subsets;
@@ -208,7 +229,8 @@ Forecast make_forecast(const PlanData& p, std::size_t levels, double share, cons
       (forecast.attenuation_stored ? table : 0.0) + views * columns * (sizeof(RowEntry) + 1.0) +
       image * static_cast<double>(groups + p.subsets.size() + 3) + volumes + projections + 48.0 * 1024 * 1024));
   const double per_voxel = 2.0 * (2.0 * kTaps + 2.0 * 5.0 + 2.0), per_bin = 2.0 * 10.0;
-  forecast.iteration = FlopCount(views * line * (columns * per_voxel + static_cast<double>(levels * p.projections.bins) * per_bin));
+  forecast.iteration =
+      FlopCount(views * line * (columns * per_voxel + static_cast<double>(levels * p.projections.bins) * per_bin));
   return forecast;
 }
 
@@ -217,15 +239,16 @@ std::uint64_t plan_fingerprint(const PlanData& p, const Model& model, const Atte
   std::uint64_t hash = fingerprint({}, kNumericalContract);
   const auto mix = [&](double value) {
     const auto bits = std::bit_cast<std::uint64_t>(value);
-    const float halves[2] = {std::bit_cast<float>(static_cast<std::uint32_t>(bits)), std::bit_cast<float>(static_cast<std::uint32_t>(bits >> 32))};
+    const float halves[2] = {std::bit_cast<float>(static_cast<std::uint32_t>(bits)),
+                             std::bit_cast<float>(static_cast<std::uint32_t>(bits >> 32))};
     hash = fingerprint(halves, hash);
   };
   const image::ProjectionGeometry& g = p.projections;
-  for (const double value : {static_cast<double>(g.bins), static_cast<double>(g.rows), g.bin_mm.count(), g.row_mm.count(), g.u0.count(),
-                             g.v0.count(), static_cast<double>(p.volume.columns), p.volume.column_mm.count(),
-                             static_cast<double>(p.columns.size()), static_cast<double>(p.subsets.size()),
-                             static_cast<double>(p.options.groups), model.response.enabled ? 1.0 : 0.0,
-                             model.response.sigma0.count(), model.response.slope}) {
+  for (const double value : {static_cast<double>(g.bins), static_cast<double>(g.rows), g.bin_mm.count(),
+                             g.row_mm.count(), g.u0.count(), g.v0.count(), static_cast<double>(p.volume.columns),
+                             p.volume.column_mm.count(), static_cast<double>(p.columns.size()),
+                             static_cast<double>(p.subsets.size()), static_cast<double>(p.options.groups),
+                             model.response.enabled ? 1.0 : 0.0, model.response.sigma0.count(), model.response.slope}) {
     mix(value);
   }
   for (const image::View& view : g.views) {
@@ -253,7 +276,7 @@ void build_views(PlanData& p, const ResponseTable& response, const Model& model,
       }
     }
   }
-  constexpr std::size_t kBlock = std::size_t{8} << 20;   // numbers; 16 MiB
+  constexpr std::size_t kBlock = std::size_t{8} << 20;  // numbers; 16 MiB
 #pragma omp parallel
   {
     RayScratch scratch;
@@ -283,7 +306,8 @@ void build_views(PlanData& p, const ResponseTable& response, const Model& model,
 
 }  // namespace
 
-Axial::Axial(std::size_t row_count) : rows(row_count), steps(std::max<std::size_t>(2, (row_count + kLanes - 1) / kLanes)) {
+Axial::Axial(std::size_t row_count)
+    : rows(row_count), steps(std::max<std::size_t>(2, (row_count + kLanes - 1) / kLanes)) {
   offset = (steps * kLanes - rows) / 2;
 }
 
@@ -291,14 +315,27 @@ Plan::Plan(std::unique_ptr<const PlanData> data) : data_(std::move(data)) {}
 Plan::Plan(Plan&&) noexcept = default;
 Plan& Plan::operator=(Plan&&) noexcept = default;
 Plan::~Plan() = default;
-const image::ProjectionGeometry& Plan::projections() const { return data_->projections; }
-const image::VolumeGeometry& Plan::volume() const { return data_->volume; }
-std::size_t Plan::subsets() const { return data_->subsets.size(); }
-std::size_t Plan::views_in_subset(std::size_t subset) const { return data_->subsets[subset].views.size(); }
-const Forecast& Plan::forecast() const { return data_->forecast; }
-std::uint64_t Plan::fingerprint() const { return data_->fingerprint; }
+const image::ProjectionGeometry& Plan::projections() const {
+  return data_->projections;
+}
+const image::VolumeGeometry& Plan::volume() const {
+  return data_->volume;
+}
+std::size_t Plan::subsets() const {
+  return data_->subsets.size();
+}
+std::size_t Plan::views_in_subset(std::size_t subset) const {
+  return data_->subsets[subset].views.size();
+}
+const Forecast& Plan::forecast() const {
+  return data_->forecast;
+}
+std::uint64_t Plan::fingerprint() const {
+  return data_->fingerprint;
+}
 
-Result<Plan> make_plan(const image::ProjectionGeometry& geometry, const Model& model, const PlanOptions& options, Ranks* ranks) {
+Result<Plan> make_plan(const image::ProjectionGeometry& geometry, const Model& model, const PlanOptions& options,
+                       Ranks* ranks) {
   if (auto checked = check_geometry(geometry, model); !checked) return checked.error();
   if (auto checked = check_model(model); !checked) return checked.error();
   if (auto checked = check_options(options); !checked) return checked.error();
@@ -316,37 +353,45 @@ Result<Plan> make_plan(const image::ProjectionGeometry& geometry, const Model& m
   std::vector<std::uint8_t> allowed;
   if (model.attenuation != nullptr) {
     map = resample_map(*model.attenuation, model.attenuation_factor, p.volume, p.axial);
-    if (map.x_low >= map.x_high) return bad("attenuation map: zero everywhere inside the image; is it of this body and in 1/mm?");
+    if (map.x_low >= map.x_high)
+      return bad("attenuation map: zero everywhere inside the image; is it of this body and in 1/mm?");
     p.attenuated = true;
     if (options.support_within_attenuation) allowed = near_map(map, p.volume, p.axial, options.support_margin);
   }
   p.columns = support(geometry, p.volume, options, allowed);
   if (p.columns.empty()) return bad("support: no voxel is inside the radius");
   double distance_most = 0;
-  for (const Column& column : p.columns) distance_most = std::max(distance_most, std::sqrt(column.x * column.x + column.y * column.y));
+  for (const Column& column : p.columns)
+    distance_most = std::max(distance_most, std::sqrt(column.x * column.x + column.y * column.y));
   double radius_most = 0;
   for (const image::View& view : geometry.views) radius_most = std::max(radius_most, view.radius.count());
   const bool responds = model.response.enabled;
   const ResponseTable response({.sigma0_mm = responds ? model.response.sigma0.count() : 0.0,
                                 .slope = responds ? model.response.slope : 0.0,
-                                .bin_mm = geometry.bin_mm.count(), .row_mm = geometry.row_mm.count(),
-                                .voxel_mm = p.volume.column_mm.count(), .distance_most_mm = radius_most + distance_most});
+                                .bin_mm = geometry.bin_mm.count(),
+                                .row_mm = geometry.row_mm.count(),
+                                .voxel_mm = p.volume.column_mm.count(),
+                                .distance_most_mm = radius_most + distance_most});
   p.margin = response.levels() + 3;
   p.state_bins = geometry.bins + 2 * p.margin;
-  const std::size_t state_bytes = p.state_bins * p.axial.line() * sizeof(float);   // a batch's states use a quarter of L2
+  const std::size_t state_bytes =
+      p.state_bins * p.axial.line() * sizeof(float);  // a batch's states use a quarter of L2
   p.batch = std::clamp<std::size_t>((std::size_t{512} << 10) / state_bytes, 1, kBatch);
-  p.subsets = share_views(geometry, std::clamp<std::size_t>(options.subsets, 1, std::max<std::size_t>(1, geometry.views.size() / 4)), options.groups);
+  p.subsets = share_views(
+      geometry, std::clamp<std::size_t>(options.subsets, 1, std::max<std::size_t>(1, geometry.views.size() / 4)),
+      options.groups);
   const double share = p.attenuated ? stored_share(p, response, map) : 0.0;
   p.forecast = make_forecast(p, response.levels(), share, options);
   const std::uint64_t limit = options.memory_limit.count();
-  if (limit > 0 && p.forecast.memory.count() > limit) {   // slower but smaller, with the same bits
+  if (limit > 0 && p.forecast.memory.count() > limit) {  // slower but smaller, with the same bits
     PlanOptions smaller = options;
     smaller.attenuation_memory = Bytes(0);
     p.forecast = make_forecast(p, response.levels(), share, smaller);
   }
   if (limit > 0 && p.forecast.memory.count() > limit) {
-    return Error{ErrorCode::Unplaceable, "the reconstruction needs " + human_bytes(p.forecast.memory.count()) + " of memory, " +
-                                             human_bytes(limit) + " are granted; grant more or ask for a smaller image"};
+    return Error{ErrorCode::Unplaceable, "the reconstruction needs " + human_bytes(p.forecast.memory.count()) +
+                                             " of memory, " + human_bytes(limit) +
+                                             " are granted; grant more or ask for a smaller image"};
   }
   p.fingerprint = plan_fingerprint(p, model, map);
   p.mask = Buffer<float>(p.axial.line());

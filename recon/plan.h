@@ -28,12 +28,12 @@ struct Column {
 
 // One view as this rank works on it.
 struct ViewPlan {
-  std::size_t view = 0;                   // index in the geometry
-  float factor = 1;                       // decay and duration
-  std::vector<RowEntry> entries;          // padded by 8 for prefetch
+  std::size_t view = 0;           // index in the geometry
+  float factor = 1;               // decay and duration
+  std::vector<RowEntry> entries;  // padded by 8 for prefetch
   std::vector<Run> runs;
   std::vector<Layer> layers;
-  const std::uint16_t* attenuation = nullptr;   // lines of factors that are not all 1, in PlanData::factors
+  const std::uint16_t* attenuation = nullptr;  // lines of factors that are not all 1, in PlanData::factors
 };
 
 // A unit of parallel work: views [begin, end) of this rank's list.
@@ -42,18 +42,18 @@ struct Group {
 };
 
 struct SubsetPlan {
-  std::vector<std::size_t> views;         // all of them, in angular order
-  std::size_t group_count = 0;            // over all ranks
-  std::size_t own_begin = 0;              // first group of this rank
-  std::vector<Group> groups;              // of this rank
-  Buffer<float> sensitivity;              // A'1 over this subset, on every rank
+  std::vector<std::size_t> views;  // all of them, in angular order
+  std::size_t group_count = 0;     // over all ranks
+  std::size_t own_begin = 0;       // first group of this rank
+  std::vector<Group> groups;       // of this rank
+  Buffer<float> sensitivity;       // A'1 over this subset, on every rank
 };
 
 // A map on the image's grid with a border of zeros: [step][iy + 1][ix + 1][lane].
 struct AttenuationMap {
-  std::size_t stride = 0, rows = 0;       // columns and rows with the border
+  std::size_t stride = 0, rows = 0;  // columns and rows with the border
   Buffer<float> values;
-  std::uint32_t x_low = 0, x_high = 0, y_low = 0, y_high = 0;   // where it is not zero; empty if low >= high
+  std::uint32_t x_low = 0, x_high = 0, y_low = 0, y_high = 0;  // where it is not zero; empty if low >= high
   const float* slab(std::size_t step) const { return values.data() + step * stride * rows * kLanes; }
 };
 
@@ -66,14 +66,14 @@ struct PlanData {
   const Kernels* kernels = nullptr;
   Axial axial;
   std::vector<Column> columns;
-  std::size_t margin = 0, state_bins = 0; // bins beyond each side of the detector; in all
-  std::size_t batch = 1;                  // views that go through the image together
-  std::vector<ViewPlan> views;            // this rank's, by subset and group
+  std::size_t margin = 0, state_bins = 0;  // bins beyond each side of the detector; in all
+  std::size_t batch = 1;                   // views that go through the image together
+  std::vector<ViewPlan> views;             // this rank's, by subset and group
   std::vector<SubsetPlan> subsets;
   bool attenuated = false;
-  std::vector<Buffer<std::uint16_t>> factors;   // many views' tables in each, on huge pages; empty: made each time
-  AttenuationMap map;                     // kept only when factors are computed again each time
-  Buffer<float> mask;                     // [step][lane]: 1 on real rows
+  std::vector<Buffer<std::uint16_t>> factors;  // many views' tables in each, on huge pages; empty: made each time
+  AttenuationMap map;                          // kept only when factors are computed again each time
+  Buffer<float> mask;                          // [step][lane]: 1 on real rows
 
   std::size_t image_size() const { return columns.size() * axial.line(); }
   std::size_t plane_size() const { return projections.bins * axial.line(); }
@@ -82,7 +82,8 @@ struct PlanData {
 // rows.cpp: the entries, runs and layers of one view.
 void make_rows(const PlanData& plan, const ResponseTable& response, ViewPlan& view);
 // attenuation.cpp
-AttenuationMap resample_map(const image::Volume& map, double factor, const image::VolumeGeometry& grid, const Axial& axial);
+AttenuationMap resample_map(const image::Volume& map, double factor, const image::VolumeGeometry& grid,
+                            const Axial& axial);
 // exp(-integral of the map from each entry's column to the detector), [entry][step][lane]; `scratch` is reused.
 struct RayScratch {
   std::vector<RaySample> samples, entries;
@@ -116,7 +117,8 @@ class Projector final {
   Projector(const PlanData& plan, Ranks& ranks);
   // estimate *= A'(y / (A estimate + r)) / (A'1 + penalty) over one subset; totals by view of the geometry, on every
   // rank. `penalty` may be null; the divisor is held above a tenth of A'1.
-  void em_update(std::size_t subset, const Planes& planes, const float* penalty, float* estimate, std::vector<PlaneTotals>& totals);
+  void em_update(std::size_t subset, const Planes& planes, const float* penalty, float* estimate,
+                 std::vector<PlaneTotals>& totals);
   // out = A'(planes) over one subset, on every rank. Null planes: of ones on real rows.
   void backward(std::size_t subset, const float* planes, float* out);
   // planes = A image for this rank's views.

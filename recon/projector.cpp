@@ -10,19 +10,21 @@ namespace tomogrid::recon {
 
 struct Projector::Thread {
   Buffer<float> states, lines;
-  std::array<ViewPlan, kBatch> views;     // copies with their own attenuation, when that is made each time
+  std::array<ViewPlan, kBatch> views;  // copies with their own attenuation, when that is made each time
   std::array<Buffer<std::uint16_t>, kBatch> factors;
   RayScratch rays;
 };
 
 namespace {
 
-constexpr std::size_t kCombineChunk = 64;   // columns that one task adds at a time
+constexpr std::size_t kCombineChunk = 64;  // columns that one task adds at a time
 
 struct Span {
   std::size_t begin, end;
 };
-Span share(std::size_t count, std::size_t rank, std::size_t ranks) { return {count * rank / ranks, count * (rank + 1) / ranks}; }
+Span share(std::size_t count, std::size_t rank, std::size_t ranks) {
+  return {count * rank / ranks, count * (rank + 1) / ranks};
+}
 
 // The largest complete subtrees of the binary tree over `count` groups that lie within [begin, end). A group beyond
 // count is no obstacle: it does not exist.
@@ -62,7 +64,8 @@ std::array<ViewRows, kBatch> Projector::rows_of(std::size_t begin, std::size_t c
       const std::size_t kept = attenuate_view(plan_, plan_.map, own, thread.rays) * plan_.axial.line();
       if (thread.factors[v].size() == 0) thread.factors[v] = Buffer<std::uint16_t>(plan_.image_size());
       std::copy_n(thread.rays.table.data(), kept, thread.factors[v].data());
-      rows[v] = {own.entries.data(), view->runs.data(), view->layers.data(), view->layers.size(), thread.factors[v].data()};
+      rows[v] = {own.entries.data(), view->runs.data(), view->layers.data(), view->layers.size(),
+                 thread.factors[v].data()};
       continue;
     }
     rows[v] = {view->entries.data(), view->runs.data(), view->layers.data(), view->layers.size(),
@@ -95,7 +98,7 @@ void Projector::combine(std::size_t subset, float* out, Finish finish) {
   const std::size_t line = plan_.axial.line(), ranks = ranks_.size(), columns = plan_.columns.size();
   const Span own_columns = share(columns, ranks_.rank(), ranks);
   std::vector<const float*> leaves(part.group_count, nullptr);
-  std::vector<std::ptrdiff_t> leaf_origin(part.group_count, 0);   // where in its array a leaf's first own column lies
+  std::vector<std::ptrdiff_t> leaf_origin(part.group_count, 0);  // where in its array a leaf's first own column lies
   for (std::size_t g = 0; g < part.groups.size(); ++g) leaves[part.own_begin + g] = group_images_[g].data();
   Buffer<float> received;
   if (ranks > 1) {
@@ -161,11 +164,13 @@ void Projector::combine(std::size_t subset, float* out, Finish finish) {
     }
   }
   std::vector<std::size_t> counts(ranks);
-  for (std::size_t r = 0; r < ranks; ++r) counts[r] = (share(columns, r, ranks).end - share(columns, r, ranks).begin) * line;
+  for (std::size_t r = 0; r < ranks; ++r)
+    counts[r] = (share(columns, r, ranks).end - share(columns, r, ranks).begin) * line;
   ranks_.gather({out, plan_.image_size()}, counts);
 }
 
-void Projector::em_update(std::size_t subset, const Planes& planes, const float* penalty, float* estimate, std::vector<PlaneTotals>& totals) {
+void Projector::em_update(std::size_t subset, const Planes& planes, const float* penalty, float* estimate,
+                          std::vector<PlaneTotals>& totals) {
   const std::size_t plane_size = plan_.plane_size(), line = plan_.axial.line(), state_size = plan_.state_bins * line;
   for_groups(subset, [&](const Group& group, Buffer<float>& image, Thread& thread, const Workspace& work) {
     image.clear();
@@ -190,7 +195,8 @@ void Projector::em_update(std::size_t subset, const Planes& planes, const float*
   combine(subset, estimate, [&](std::size_t offset, std::size_t n, const float* correction) {
     if (penalty == nullptr) return plan_.kernels->update(estimate + offset, correction, sensitivity + offset, n);
     Buffer<float> divisor(n);
-    for (std::size_t i = 0; i < n; ++i) divisor.data()[i] = std::max(sensitivity[offset + i] + penalty[offset + i], 0.1F * sensitivity[offset + i]);
+    for (std::size_t i = 0; i < n; ++i)
+      divisor.data()[i] = std::max(sensitivity[offset + i] + penalty[offset + i], 0.1F * sensitivity[offset + i]);
     plan_.kernels->update(estimate + offset, correction, divisor.data(), n);
   });
   std::vector<double> shared(3 * totals.size(), 0.0);
@@ -203,7 +209,8 @@ void Projector::em_update(std::size_t subset, const Planes& planes, const float*
     }
   }
   ranks_.merge(shared);
-  for (const std::size_t k : plan_.subsets[subset].views) totals[k] = {shared[3 * k], shared[3 * k + 1], shared[3 * k + 2]};
+  for (const std::size_t k : plan_.subsets[subset].views)
+    totals[k] = {shared[3 * k], shared[3 * k + 1], shared[3 * k + 2]};
 }
 
 void Projector::backward(std::size_t subset, const float* planes, float* out) {
@@ -222,7 +229,9 @@ void Projector::backward(std::size_t subset, const float* planes, float* out) {
       plan_.kernels->backward(rows_of(begin, count, thread).data(), count, image.data(), work);
     });
   });
-  combine(subset, out, [&](std::size_t offset, std::size_t n, const float* sum) { std::memcpy(out + offset, sum, n * sizeof(float)); });
+  combine(subset, out, [&](std::size_t offset, std::size_t n, const float* sum) {
+    std::memcpy(out + offset, sum, n * sizeof(float));
+  });
 }
 
 void Projector::forward(const float* image, float* planes) {
@@ -232,7 +241,8 @@ void Projector::forward(const float* image, float* planes) {
       for_batches(group, [&](std::size_t begin, std::size_t count) {
         plan_.kernels->forward(rows_of(begin, count, thread).data(), count, image, work);
         for (std::size_t v = 0; v < count; ++v) {
-          std::memcpy(planes + (begin + v) * plane_size, work.states + v * state_size + plan_.margin * line, plane_size * sizeof(float));
+          std::memcpy(planes + (begin + v) * plane_size, work.states + v * state_size + plan_.margin * line,
+                      plane_size * sizeof(float));
         }
       });
     });
@@ -293,7 +303,8 @@ std::vector<float> forward_project(const Plan& plan, std::span<const float> volu
   for (std::size_t v = 0; v < p.views.size(); ++v) {
     for (std::size_t row = 0; row < rows; ++row) {
       for (std::size_t b = 0; b < bins; ++b) {
-        projections[(p.views[v].view * rows + row) * bins + b] = planes.data()[v * p.plane_size() + b * p.axial.line() + p.axial.at(row)];
+        projections[(p.views[v].view * rows + row) * bins + b] =
+            planes.data()[v * p.plane_size() + b * p.axial.line() + p.axial.at(row)];
       }
     }
   }

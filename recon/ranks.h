@@ -26,7 +26,8 @@ class SingleRank final : public Ranks {
  public:
   std::size_t rank() const override { return 0; }
   std::size_t size() const override { return 1; }
-  void exchange(std::span<const float>, std::span<const std::size_t>, std::span<float>, std::span<const std::size_t>) override {}
+  void exchange(std::span<const float>, std::span<const std::size_t>, std::span<float>,
+                std::span<const std::size_t>) override {}
   void gather(std::span<float>, std::span<const std::size_t>) override {}
   void merge(std::span<double>) override {}
 };

@@ -1,7 +1,8 @@
 // SPECT reconstruction: y ~ Poisson(A x + r), solved by ML-EM and ordered subsets.
 //
 //   Plan plan = *make_plan(geometry, model, options);               // once per geometry: the system matrix A
-//   Reconstruction result = *reconstruct(plan, counts, settings);   // estimate <- estimate * A'(y / (A estimate + r)) / A'1
+//   Reconstruction result = *reconstruct(plan, counts, settings);   // estimate <- estimate * A'(y / (A estimate + r))
+//   / A'1
 //
 // Units. x is the expected number of unattenuated counts per voxel per view at the start of the acquisition, had the
 // whole detector seen it with no absorption. A holds attenuation, the collimator-detector response sigma(d) = sigma0 +
@@ -35,35 +36,36 @@ namespace tomogrid::recon {
 
 struct Response {
   bool enabled = true;
-  Millimetres sigma0{0};          // at the collimator's face
-  double slope = 0;               // sigma grows by this many mm per mm of distance
+  Millimetres sigma0{0};  // at the collimator's face
+  double slope = 0;       // sigma grows by this many mm per mm of distance
 };
 
 struct Model {
   Response response;
-  // Linear attenuation coefficients in 1/mm, on any grid; averaged over voxels. Null: no attenuation. Lent to make_plan.
+  // Linear attenuation coefficients in 1/mm, on any grid; averaged over voxels. Null: no attenuation. Lent to
+  // make_plan.
   const image::Volume* attenuation = nullptr;
-  double attenuation_factor = 1;  // multiplies the map: below 1 for broad-beam coefficients
-  std::optional<Seconds> half_life;   // decay during the acquisition; needs the views' start and duration
+  double attenuation_factor = 1;     // multiplies the map: below 1 for broad-beam coefficients
+  std::optional<Seconds> half_life;  // decay during the acquisition; needs the views' start and duration
 };
 
 struct PlanOptions {
-  std::size_t size = 0;                       // voxels across; 0: as many as bins
-  Millimetres voxel{0};                       // 0: the bin's width
-  Millimetres support_radius{0};              // 0: all that every view sees
-  bool support_within_attenuation = false;    // only columns where the map is not zero, plus support_margin voxels
+  std::size_t size = 0;                     // voxels across; 0: as many as bins
+  Millimetres voxel{0};                     // 0: the bin's width
+  Millimetres support_radius{0};            // 0: all that every view sees
+  bool support_within_attenuation = false;  // only columns where the map is not zero, plus support_margin voxels
   std::size_t support_margin = 2;
-  std::size_t subsets = 1;                    // ordered subsets; reduced so that each has four views at least
-  std::size_t groups = 16;                    // units of parallel work; part of the numerical contract
-  Bytes attenuation_memory = mebibytes(1536); // beyond this the factors are computed again for each view, each time
-  Bytes memory_limit{0};                      // refuse a plan that needs more (Unplaceable); 0: none
+  std::size_t subsets = 1;                     // ordered subsets; reduced so that each has four views at least
+  std::size_t groups = 16;                     // units of parallel work; part of the numerical contract
+  Bytes attenuation_memory = mebibytes(1536);  // beyond this the factors are computed again for each view, each time
+  Bytes memory_limit{0};                       // refuse a plan that needs more (Unplaceable); 0: none
   InstructionSet instructions = InstructionSet::Best;
 };
 
 // What a plan will take; computed before anything large is allocated.
 struct Forecast {
-  Bytes memory;                   // resident, at its highest
-  FlopCount iteration;            // one pass over all views
+  Bytes memory;         // resident, at its highest
+  FlopCount iteration;  // one pass over all views
   bool attenuation_stored = false;
   std::size_t columns = 0;
 };
@@ -101,19 +103,19 @@ std::vector<float> back_project(const Plan& plan, std::span<const float> project
 
 // After each iteration.
 struct IterationReport {
-  std::size_t iteration = 0;            // of `iterations`, from 1
+  std::size_t iteration = 0;  // of `iterations`, from 1
   std::size_t iterations = 0;
-  double log_likelihood = 0;            // of the estimate this iteration began with, without the term log y!
-  double expected_counts = 0;           // sum of A x + r at that estimate
-  double excluded_counts = 0;           // measured in bins that nothing can reach
-  double change = 0;                    // of the log-likelihood since the iteration before, relative
+  double log_likelihood = 0;   // of the estimate this iteration began with, without the term log y!
+  double expected_counts = 0;  // sum of A x + r at that estimate
+  double excluded_counts = 0;  // measured in bins that nothing can reach
+  double change = 0;           // of the log-likelihood since the iteration before, relative
 };
 
 // The state between two iterations; resumed from it, a run gives the bits of an uninterrupted one.
 struct Checkpoint {
-  std::uint64_t fingerprint = 0;        // of plan, data and settings
+  std::uint64_t fingerprint = 0;  // of plan, data and settings
   std::vector<IterationReport> history;
-  std::vector<float> estimate;          // in the plan's own order
+  std::vector<float> estimate;  // in the plan's own order
 };
 std::vector<std::uint8_t> encode(const Checkpoint& checkpoint);
 Result<Checkpoint> parse_checkpoint(std::span<const std::uint8_t> bytes);
@@ -121,8 +123,8 @@ Result<Checkpoint> parse_checkpoint(std::span<const std::uint8_t> bytes);
 // Maximum a posteriori by one step late (Green 1990) with the relative difference prior: the divisor A'1 grows by
 // strength x (views of the subset) x dU/dx at the current estimate. 0: plain ML-EM or OSEM.
 struct Penalty {
-  double strength = 0;                  // 0.01 smooths a little, 0.1 much
-  double gamma = 2;                     // larger: edges are penalised less
+  double strength = 0;  // 0.01 smooths a little, 0.1 much
+  double gamma = 2;     // larger: edges are penalised less
 };
 
 struct Settings {
@@ -132,17 +134,18 @@ struct Settings {
   std::span<const float> background{};  // r, as the projections; empty: none
   Penalty penalty{};
   const Checkpoint* resume = nullptr;
-  const image::Volume* start = nullptr; // of the plan's geometry; null: uniform, scaled to the counts
+  const image::Volume* start = nullptr;  // of the plan's geometry; null: uniform, scaled to the counts
   // Asked before every update, on every rank; false ends the run with Cancelled. All ranks must agree.
   std::function<bool()> keep_going{};
   // Called after every iteration on every rank; false ends the run with Cancelled (all ranks must agree). `estimate`
   // makes a volume of the current state when it is called.
   std::function<bool(const IterationReport&, const std::function<image::Volume()>& estimate,
-                     const std::function<Checkpoint()>& checkpoint)> after_iteration{};
+                     const std::function<Checkpoint()>& checkpoint)>
+      after_iteration{};
 };
 
 struct Reconstruction {
-  image::Volume volume;                 // unit "counts/voxel/view"
+  image::Volume volume;  // unit "counts/voxel/view"
   std::vector<IterationReport> history;
   double counts_measured = 0, counts_modelled = 0, counts_excluded = 0;
   bool stopped_early = false;

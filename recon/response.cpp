@@ -10,8 +10,8 @@ namespace tomogrid::recon {
 
 namespace {
 
-constexpr double kLeastResidual = 0.5;    // bin^2: below, six taps at any fraction lose accuracy (docs/reconstruction.md)
-constexpr double kStep = 0.3;             // bin^2: a 3-tap kernel of this variance is nearly Gaussian
+constexpr double kLeastResidual = 0.5;  // bin^2: below, six taps at any fraction lose accuracy (docs/reconstruction.md)
+constexpr double kStep = 0.3;           // bin^2: a 3-tap kernel of this variance is nearly Gaussian
 
 // Integrals of a Gaussian at `centre` (in bins) over bins first ... first + count - 1, made to sum to 1.
 std::vector<double> bin_integrals(double centre, double sigma, int first, std::size_t count) {
@@ -53,14 +53,17 @@ void solve(std::array<std::array<double, 8>, 8>& a, std::array<double, 8>& b, st
 
 // The constrained least squares of response.h: taps at offsets first ... first + count - 1 with mean `centre`. Taps
 // that come out negative are left out one at a time, the most negative first; two are always enough.
-std::vector<double> fit_taps(const std::vector<double>& kernel, double centre, double sigma, int first, std::size_t count) {
+std::vector<double> fit_taps(const std::vector<double>& kernel, double centre, double sigma, int first,
+                             std::size_t count) {
   const int reach = static_cast<int>(kernel.size() / 2);
   const int margin = static_cast<int>(std::ceil(6.0 * sigma)) + 1;
-  const int low = std::min(first - reach, -margin), high = std::max(first + static_cast<int>(count) - 1 + reach, margin + 1);
+  const int low = std::min(first - reach, -margin),
+            high = std::max(first + static_cast<int>(count) - 1 + reach, margin + 1);
   const std::vector<double> target = bin_integrals(centre, sigma, low, static_cast<std::size_t>(high - low + 1));
-  std::array<double, 8> overlap{}, matched{};   // kernel with itself at each lag; kernel with the target at each offset
+  std::array<double, 8> overlap{}, matched{};  // kernel with itself at each lag; kernel with the target at each offset
   for (std::size_t lag = 0; lag < count; ++lag) {
-    for (std::size_t i = 0; i + lag < kernel.size(); ++i) overlap[lag] = std::fma(kernel[i], kernel[i + lag], overlap[lag]);
+    for (std::size_t i = 0; i + lag < kernel.size(); ++i)
+      overlap[lag] = std::fma(kernel[i], kernel[i + lag], overlap[lag]);
     const std::size_t begin = static_cast<std::size_t>(first + static_cast<int>(lag) - reach - low);
     for (std::size_t i = 0; i < kernel.size(); ++i) matched[lag] = std::fma(kernel[i], target[begin + i], matched[lag]);
   }
@@ -78,7 +81,8 @@ std::vector<double> fit_taps(const std::vector<double>& kernel, double centre, d
     }
     b[n] = 1.0;
     solve(a, b, n + 2);
-    const std::size_t worst = static_cast<std::size_t>(std::min_element(b.begin(), b.begin() + static_cast<std::ptrdiff_t>(n)) - b.begin());
+    const std::size_t worst =
+        static_cast<std::size_t>(std::min_element(b.begin(), b.begin() + static_cast<std::ptrdiff_t>(n)) - b.begin());
     if (b[worst] < 0.0 && n > 2) {
       used.erase(used.begin() + static_cast<std::ptrdiff_t>(worst));
       continue;
@@ -118,7 +122,8 @@ ResponseTable::ResponseTable(const ResponseShape& shape) : shape_(shape) {
   const double unit = std::min(shape.bin_mm, shape.row_mm);
   step_ = kStep * unit * unit;
   least_ = (kLeastResidual - 1.0 / 12.0) * shape.bin_mm * shape.bin_mm;
-  floor_ = shape.voxel_mm * shape.voxel_mm / 8.0;   // voxels are points; a narrower response would leave gaps between them
+  floor_ =
+      shape.voxel_mm * shape.voxel_mm / 8.0;  // voxels are points; a narrower response would leave gaps between them
   const double most = std::max(floored(sigma(shape.distance_most_mm)), floored(sigma(0.0)));
   levels_.resize(level_of(std::max(sigma(shape.distance_most_mm), sigma(0.0))) + 1);
   levels_[0].kernel_u = levels_[0].kernel_z = {1.0};
@@ -133,7 +138,8 @@ ResponseTable::ResponseTable(const ResponseShape& shape) : shape_(shape) {
   for (std::size_t l = 0; l < levels_.size(); ++l) {
     Level& level = levels_[l];
     level.variance_low = l == 0 ? 0.0 : least_ + static_cast<double>(l) * step_;
-    const double high = l + 1 == levels_.size() ? std::max(most, level.variance_low) : least_ + static_cast<double>(l + 1) * step_;
+    const double high =
+        l + 1 == levels_.size() ? std::max(most, level.variance_low) : least_ + static_cast<double>(l + 1) * step_;
     level.nodes = l == 0 ? 33 : 17;
     level.variance_step = std::max(high - level.variance_low, 1e-6) / static_cast<double>(level.nodes - 1);
     level.across.resize(level.nodes * kFractions);
@@ -143,7 +149,9 @@ ResponseTable::ResponseTable(const ResponseShape& shape) : shape_(shape) {
   for (std::size_t l = 0; l < levels_.size(); ++l) fill(l);
 }
 
-double ResponseTable::floored(double sigma_mm) const { return std::max(sigma_mm * sigma_mm, floor_); }
+double ResponseTable::floored(double sigma_mm) const {
+  return std::max(sigma_mm * sigma_mm, floor_);
+}
 
 std::size_t ResponseTable::level_of(double sigma_mm) const {
   const double beyond = (floored(sigma_mm) - least_) / step_;

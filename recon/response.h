@@ -17,10 +17,10 @@
 namespace tomogrid::recon {
 
 struct ResponseShape {
-  double sigma0_mm = 0, slope = 0;         // 0, 0: no response
-  double bin_mm = 1, row_mm = 1;           // of the detector
-  double voxel_mm = 1;                     // of the image, transaxially
-  double distance_most_mm = 0;             // farthest column
+  double sigma0_mm = 0, slope = 0;  // 0, 0: no response
+  double bin_mm = 1, row_mm = 1;    // of the detector
+  double voxel_mm = 1;              // of the image, transaxially
+  double distance_most_mm = 0;      // farthest column
 };
 
 class ResponseTable {
@@ -39,19 +39,19 @@ class ResponseTable {
   double side_z(std::size_t level) const { return levels_[level].side_z; }
 
  private:
-  static constexpr std::size_t kFractions = 17;   // nodes from 0 to 1/2; the other half is the mirror image
+  static constexpr std::size_t kFractions = 17;  // nodes from 0 to 1/2; the other half is the mirror image
   struct Level {
     double side_u = 0, side_z = 0;
-    double variance_low = 0, variance_step = 1;   // nodes in sigma^2, mm^2
+    double variance_low = 0, variance_step = 1;  // nodes in sigma^2, mm^2
     std::size_t nodes = 0;
-    std::vector<std::array<double, kTaps>> across;   // [node][fraction]
-    std::vector<std::array<double, 3>> along;        // [node]
-    std::vector<double> kernel_u, kernel_z;          // h_l, symmetric, length 2 l + 1
+    std::vector<std::array<double, kTaps>> across;  // [node][fraction]
+    std::vector<std::array<double, 3>> along;       // [node]
+    std::vector<double> kernel_u, kernel_z;         // h_l, symmetric, length 2 l + 1
   };
   double floored(double sigma_mm) const;
   void fill(std::size_t index);
   ResponseShape shape_;
-  double step_ = 0, least_ = 0, floor_ = 0;   // mm^2
+  double step_ = 0, least_ = 0, floor_ = 0;  // mm^2
   std::vector<Level> levels_;
 };
 

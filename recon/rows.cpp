@@ -14,12 +14,13 @@ struct Placed {
 };
 
 // Cuts the sorted entries of each level into runs and derives which rows of the state are in use.
-void make_layers(const std::vector<Placed>& order, const ResponseTable& response, std::uint32_t state_bins, ViewPlan& view) {
+void make_layers(const std::vector<Placed>& order, const ResponseTable& response, std::uint32_t state_bins,
+                 ViewPlan& view) {
   std::uint32_t low = 0, high = 0;
   std::size_t next = 0;
   const std::uint32_t farthest = order.empty() ? 0 : order.front().level;
   for (std::uint32_t level = farthest + 1; level-- > 0;) {
-    if (low < high) {   // after diffusion from the level before
+    if (low < high) {  // after diffusion from the level before
       low = low > 0 ? low - 1 : 0;
       high = std::min(high + 1, state_bins);
     }
@@ -59,16 +60,17 @@ void make_rows(const PlanData& plan, const ResponseTable& response, ViewPlan& vi
   std::vector<RowEntry> unsorted(plan.columns.size());
   std::vector<Placed> placed;
   placed.reserve(plan.columns.size());
-  const double scale = static_cast<double>(view.factor) / (plan.attenuated ? static_cast<double>(kAttenuationScale) : 1.0);
+  const double scale =
+      static_cast<double>(view.factor) / (plan.attenuated ? static_cast<double>(kAttenuationScale) : 1.0);
   for (std::uint32_t c = 0; c < plan.columns.size(); ++c) {
     const Column& column = plan.columns[c];
     const double u = std::fma(column.x, angle.cosine, column.y * angle.sine);
     const double depth = std::fma(column.y, angle.cosine, -column.x * angle.sine);
     const double distance = radius > 0 ? radius + depth : 0.0;
-    if (radius > 0 && distance <= 0) continue;   // behind the collimator's face
+    if (radius > 0 && distance <= 0) continue;  // behind the collimator's face
     const double position = (u - detector.u0.count()) * per_bin, floor = std::floor(position);
     const std::int64_t first = static_cast<std::int64_t>(floor) - 2 + static_cast<std::int64_t>(plan.margin);
-    if (first < 0 || first + static_cast<std::int64_t>(kTaps) > state_bins) continue;   // too far aside to be seen
+    if (first < 0 || first + static_cast<std::int64_t>(kTaps) > state_bins) continue;  // too far aside to be seen
     const double sigma = response.sigma(distance);
     const std::size_t level = response.level_of(sigma);
     const auto across = response.across(level, sigma, position - floor);

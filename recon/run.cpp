@@ -13,7 +13,9 @@ namespace tomogrid::recon {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-Seconds since(Clock::time_point begin) { return Clock::now() - begin; }
+Seconds since(Clock::time_point begin) {
+  return Clock::now() - begin;
+}
 
 void send_text(Processes& ranks, std::string& text) {
   std::vector<std::uint8_t> bytes(text.begin(), text.end());
@@ -33,13 +35,15 @@ void send_floats(Processes& ranks, std::vector<float>& values) {
 
 std::optional<Task> share(Processes& ranks, std::optional<Task> task) {
   if (ranks.size() == 1) return task;
-  std::vector<std::uint8_t> present{static_cast<std::uint8_t>(task ? 1 : 0), static_cast<std::uint8_t>(task && task->attenuation ? 1 : 0),
+  std::vector<std::uint8_t> present{static_cast<std::uint8_t>(task ? 1 : 0),
+                                    static_cast<std::uint8_t>(task && task->attenuation ? 1 : 0),
                                     static_cast<std::uint8_t>(task && task->resume ? 1 : 0)};
   ranks.broadcast(present);
   if (present[0] == 0) return std::nullopt;
   if (!task) task.emplace();
   std::string parameters = job::canonical_text(task->parameters);
-  std::string header = ranks.rank() == 0 ? image::encode_header(task->header.geometry, task->header.facts) : std::string();
+  std::string header =
+      ranks.rank() == 0 ? image::encode_header(task->header.geometry, task->header.facts) : std::string();
   send_text(ranks, parameters);
   send_text(ranks, header);
   send_floats(ranks, task->counts);
@@ -47,7 +51,8 @@ std::optional<Task> share(Processes& ranks, std::optional<Task> task) {
   task->header = image::parse_projections_header(header).or_throw();
   if (present[1] != 0) {
     if (!task->attenuation) task->attenuation.emplace();
-    std::string map = ranks.rank() == 0 ? image::encode_header(task->attenuation->geometry, task->attenuation->unit) : std::string();
+    std::string map =
+        ranks.rank() == 0 ? image::encode_header(task->attenuation->geometry, task->attenuation->unit) : std::string();
     send_text(ranks, map);
     send_floats(ranks, task->attenuation->values);
     task->attenuation->geometry = image::parse_volume_header(map).or_throw().geometry;
@@ -85,14 +90,18 @@ bool TaskRun::keep_going() {
 }
 
 Result<Reconstruction> TaskRun::iterate() {
-  Settings settings{.iterations = decision_.iterations, .filter_fwhm = decision_.filter_fwhm, .stop_change = decision_.stop_change, .penalty = decision_.penalty};
+  Settings settings{.iterations = decision_.iterations,
+                    .filter_fwhm = decision_.filter_fwhm,
+                    .stop_change = decision_.stop_change,
+                    .penalty = decision_.penalty};
   if (task_.resume) settings.resume = &*task_.resume;
   settings.keep_going = [this] { return keep_going(); };
   const auto begin = Clock::now();
   const std::size_t before = task_.resume ? task_.resume->history.size() : 0;
   settings.after_iteration = [&](const IterationReport& report, const auto& estimate, const auto& checkpoint) {
     if (ranks_.rank() == 0 && listener_.iteration) {
-      const double done = static_cast<double>(report.iteration - before), left = static_cast<double>(report.iterations - report.iteration);
+      const double done = static_cast<double>(report.iteration - before),
+                   left = static_cast<double>(report.iterations - report.iteration);
       listener_.iteration(report, since(begin) * (left / done), estimate, checkpoint);
     }
     return true;
@@ -104,14 +113,20 @@ Result<Reconstruction> TaskRun::iterate() {
 
 std::string TaskRun::record(Seconds waited, Seconds written) const {
   const Forecast& forecast = plan_->forecast();
-  const nlohmann::json body{
-      {"seconds", {{"plan", plan_time_.count()}, {"wait", waited.count()}, {"iterate", iterate_time_.count()}, {"write", written.count()}}},
-      {"threads", omp_get_max_threads()},
-      {"ranks", ranks_.size()},
-      {"bytes_sent_by_rank_0", ranks_.bytes_sent()},
-      {"instructions", kernels(limits_.instructions).name},
-      {"memory", {{"forecast_bytes", forecast.memory.count()}, {"peak_bytes", peak_memory().count()}, {"attenuation_stored", forecast.attenuation_stored}}},
-      {"flop_per_iteration", forecast.iteration.count()}};
+  const nlohmann::json body{{"seconds",
+                             {{"plan", plan_time_.count()},
+                              {"wait", waited.count()},
+                              {"iterate", iterate_time_.count()},
+                              {"write", written.count()}}},
+                            {"threads", omp_get_max_threads()},
+                            {"ranks", ranks_.size()},
+                            {"bytes_sent_by_rank_0", ranks_.bytes_sent()},
+                            {"instructions", kernels(limits_.instructions).name},
+                            {"memory",
+                             {{"forecast_bytes", forecast.memory.count()},
+                              {"peak_bytes", peak_memory().count()},
+                              {"attenuation_stored", forecast.attenuation_stored}}},
+                            {"flop_per_iteration", forecast.iteration.count()}};
   return body.dump(2) + "\n";
 }
 

@@ -14,19 +14,21 @@ namespace tomogrid::recon {
 // What the person or node who asked wants to hear. Called on rank 0 only, by the thread that computes.
 struct Listener {
   std::function<void(const Notice&)> notice;
-  std::function<bool()> cancelled;                                     // asked often; must be quick
+  std::function<bool()> cancelled;  // asked often; must be quick
   // After each iteration, with the estimate of the seconds that remain.
   std::function<void(const IterationReport&, Seconds remaining, const std::function<image::Volume()>& estimate,
-                     const std::function<Checkpoint()>& checkpoint)> iteration;
+                     const std::function<Checkpoint()>& checkpoint)>
+      iteration;
 };
 
-// Gives every rank rank 0's task. `task` is empty elsewhere, and empty on rank 0 when there is none: then all get nothing.
+// Gives every rank rank 0's task. `task` is empty elsewhere, and empty on rank 0 when there is none: then all get
+// nothing.
 std::optional<Task> share(Processes& ranks, std::optional<Task> task);
 
 class TaskRun final {
  public:
   struct Limits {
-    Bytes memory{0};                        // 0: none
+    Bytes memory{0};  // 0: none
     InstructionSet instructions = InstructionSet::Best;
   };
   // The task is lent; its counts may still be empty. Requires the same task on every rank.

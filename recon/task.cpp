@@ -19,9 +19,15 @@ T parameter(const Task& task, const char* name) {
   TOMOGRID_ASSERT(found != task.parameters.end() && std::holds_alternative<T>(found->second));
   return std::get<T>(found->second);
 }
-double number(const Task& task, const char* name) { return parameter<double>(task, name); }
-std::size_t whole(const Task& task, const char* name) { return static_cast<std::size_t>(parameter<std::int64_t>(task, name)); }
-bool flag(const Task& task, const char* name) { return parameter<bool>(task, name); }
+double number(const Task& task, const char* name) {
+  return parameter<double>(task, name);
+}
+std::size_t whole(const Task& task, const char* name) {
+  return static_cast<std::size_t>(parameter<std::int64_t>(task, name));
+}
+bool flag(const Task& task, const char* name) {
+  return parameter<bool>(task, name);
+}
 
 void decide_response(const Task& task, Decision& decision) {
   decision.model.response.enabled = flag(task, "response");
@@ -36,8 +42,9 @@ void decide_response(const Task& task, Decision& decision) {
   if (slope >= 0) decision.model.response.slope = slope;
   decision.response_name = sigma0 >= 0 && slope >= 0 ? "given" : chosen.name;
   if (chosen.assumed && decision.response_name != "given") {
-    decision.notices.push_back({"collimator-assumed", "the collimator is not known; the response of " + chosen.name +
-                                                          " is used; give sigma0-mm and sigma-slope if it was another"});
+    decision.notices.push_back(
+        {"collimator-assumed", "the collimator is not known; the response of " + chosen.name +
+                                   " is used; give sigma0-mm and sigma-slope if it was another"});
   }
 }
 
@@ -82,10 +89,12 @@ Decision decide(const Task& task) {
     decision.model.attenuation_factor = number(task, "attenuation-factor");
     decision.options.support_within_attenuation = flag(task, "support-from-map");
   } else {
-    decision.notices.push_back({"no-attenuation", "attenuation is not corrected: there is no map, or it was turned off"});
+    decision.notices.push_back(
+        {"no-attenuation", "attenuation is not corrected: there is no map, or it was turned off"});
   }
   if (!task.header.facts.counts) {
-    decision.notices.push_back({"not-counts", "the projections are not plain counts; their noise is not Poisson, as the method assumes"});
+    decision.notices.push_back(
+        {"not-counts", "the projections are not plain counts; their noise is not Poisson, as the method assumes"});
   }
   return decision;
 }
@@ -105,25 +114,46 @@ std::string passport(const Task& task, const Decision& decision, const Plan& pla
       {"version", TOMOGRID_VERSION},
       {"parameters", json::parse(job::canonical_text(task.parameters))},
       {"unit", result.volume.unit},
-      {"unit_meaning", "expected unattenuated detected counts per voxel per view of mean duration at the start of the acquisition"},
-      {"projections", {{"bins", detector.bins}, {"rows", detector.rows}, {"views", detector.views.size()},
-                       {"bin_mm", detector.bin_mm.count()}, {"row_mm", detector.row_mm.count()}}},
-      {"image", {{"columns", grid.columns}, {"rows", grid.rows}, {"slices", grid.slices}, {"voxel_mm", grid.column_mm.count()},
-                 {"slice_mm", grid.slice_mm.count()}, {"columns_in_support", plan.forecast().columns}}},
+      {"unit_meaning",
+       "expected unattenuated detected counts per voxel per view of mean duration at the start of the acquisition"},
+      {"projections",
+       {{"bins", detector.bins},
+        {"rows", detector.rows},
+        {"views", detector.views.size()},
+        {"bin_mm", detector.bin_mm.count()},
+        {"row_mm", detector.row_mm.count()}}},
+      {"image",
+       {{"columns", grid.columns},
+        {"rows", grid.rows},
+        {"slices", grid.slices},
+        {"voxel_mm", grid.column_mm.count()},
+        {"slice_mm", grid.slice_mm.count()},
+        {"columns_in_support", plan.forecast().columns}}},
       {"model",
-       {{"response", decision.response_name}, {"sigma0_mm", response.enabled ? response.sigma0.count() : 0.0},
-        {"sigma_slope", response.enabled ? response.slope : 0.0}, {"attenuation", decision.model.attenuation != nullptr},
+       {{"response", decision.response_name},
+        {"sigma0_mm", response.enabled ? response.sigma0.count() : 0.0},
+        {"sigma_slope", response.enabled ? response.slope : 0.0},
+        {"attenuation", decision.model.attenuation != nullptr},
         {"attenuation_factor", decision.model.attenuation_factor},
-        {"half_life_s", decision.model.half_life ? json(decision.model.half_life->count()) : json(nullptr)}, {"scatter", "none"}}},
+        {"half_life_s", decision.model.half_life ? json(decision.model.half_life->count()) : json(nullptr)},
+        {"scatter", "none"}}},
       {"algorithm",
-       {{"subsets", plan.subsets()}, {"iterations", result.history.size()}, {"stopped_early", result.stopped_early},
-        {"filter_fwhm_mm", decision.filter_fwhm.count()}, {"penalty", decision.penalty.strength}, {"penalty_gamma", decision.penalty.gamma}}},
-      {"counts", {{"measured", result.counts_measured}, {"modelled", result.counts_modelled}, {"excluded", result.counts_excluded}}},
+       {{"subsets", plan.subsets()},
+        {"iterations", result.history.size()},
+        {"stopped_early", result.stopped_early},
+        {"filter_fwhm_mm", decision.filter_fwhm.count()},
+        {"penalty", decision.penalty.strength},
+        {"penalty_gamma", decision.penalty.gamma}}},
+      {"counts",
+       {{"measured", result.counts_measured},
+        {"modelled", result.counts_modelled},
+        {"excluded", result.counts_excluded}}},
       {"log_likelihood", likelihood},
       {"expected_counts", expected},
       {"last_relative_change", result.history.empty() ? 0.0 : result.history.back().change},
       {"fingerprints",
-       {{"plan", hexadecimal(plan.fingerprint())}, {"counts", hexadecimal(fingerprint(task.counts))},
+       {{"plan", hexadecimal(plan.fingerprint())},
+        {"counts", hexadecimal(fingerprint(task.counts))},
         {"volume", hexadecimal(fingerprint(result.volume.values))}}}};
   return body.dump(2) + "\n";
 }

@@ -20,19 +20,20 @@ namespace tomogrid::recon {
 const job::ServiceDescriptor& service();
 
 struct Task {
-  job::Parameters parameters;               // complete (job::complete_parameters)
+  job::Parameters parameters;  // complete (job::complete_parameters)
   image::ProjectionsHeader header;
   std::optional<image::Volume> attenuation;
   std::vector<float> counts;
   std::optional<Checkpoint> resume;
 };
 
-// What the parameters and the file's facts come to. `notices` are sentences for the user; no value of the input is in them.
+// What the parameters and the file's facts come to. `notices` are sentences for the user; no value of the input is in
+// them.
 struct Notice {
   std::string code, message;
 };
 struct Decision {
-  Model model;                              // attenuation points into the task
+  Model model;  // attenuation points into the task
   PlanOptions options;
   std::size_t iterations = 1;
   Millimetres filter_fwhm{0};
@@ -40,7 +41,7 @@ struct Decision {
   Penalty penalty;
   std::size_t checkpoint_every = 0;
   bool previews = true;
-  std::string response_name;                // "LEHR", "given", "off"
+  std::string response_name;  // "LEHR", "given", "off"
   std::vector<Notice> notices;
 };
 Decision decide(const Task& task);

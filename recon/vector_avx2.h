@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr std::size_t kSplatChunk = 1, kGatherChunk = 1;   // vectors of a line held at a time
+constexpr std::size_t kSplatChunk = 1, kGatherChunk = 1;  // vectors of a line held at a time
 struct Vec {
   __m256 a, b;
 };
@@ -15,15 +15,35 @@ struct Mask {
   __m256 a, b;
 };
 
-inline Vec load(const float* p) { return {_mm256_load_ps(p), _mm256_load_ps(p + 8)}; }
-inline void store(float* p, Vec v) { _mm256_store_ps(p, v.a); _mm256_store_ps(p + 8, v.b); }
-inline Vec set(float x) { const __m256 v = _mm256_set1_ps(x); return {v, v}; }
-inline Vec add(Vec x, Vec y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
-inline Vec subtract(Vec x, Vec y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
-inline Vec multiply(Vec x, Vec y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-inline Vec divide(Vec x, Vec y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
-inline Vec fma(Vec x, Vec y, Vec z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
-inline Vec least(Vec x, Vec y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+inline Vec load(const float* p) {
+  return {_mm256_load_ps(p), _mm256_load_ps(p + 8)};
+}
+inline void store(float* p, Vec v) {
+  _mm256_store_ps(p, v.a);
+  _mm256_store_ps(p + 8, v.b);
+}
+inline Vec set(float x) {
+  const __m256 v = _mm256_set1_ps(x);
+  return {v, v};
+}
+inline Vec add(Vec x, Vec y) {
+  return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};
+}
+inline Vec subtract(Vec x, Vec y) {
+  return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)};
+}
+inline Vec multiply(Vec x, Vec y) {
+  return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)};
+}
+inline Vec divide(Vec x, Vec y) {
+  return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)};
+}
+inline Vec fma(Vec x, Vec y, Vec z) {
+  return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+inline Vec least(Vec x, Vec y) {
+  return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
+}
 inline Vec previous_lane(Vec v) {
   const __m256i turn = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
   const __m256 a = _mm256_permutevar8x32_ps(v.a, turn), b = _mm256_permutevar8x32_ps(v.b, turn);
@@ -34,8 +54,12 @@ inline Vec next_lane(Vec v) {
   const __m256 a = _mm256_permutevar8x32_ps(v.a, turn), b = _mm256_permutevar8x32_ps(v.b, turn);
   return {_mm256_blend_ps(a, b, 0x80), _mm256_blend_ps(b, _mm256_setzero_ps(), 0x80)};
 }
-inline Mask above(Vec x, Vec y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ)}; }
-inline Vec where(Mask m, Vec v) { return {_mm256_and_ps(m.a, v.a), _mm256_and_ps(m.b, v.b)}; }
+inline Mask above(Vec x, Vec y) {
+  return {_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ)};
+}
+inline Vec where(Mask m, Vec v) {
+  return {_mm256_and_ps(m.a, v.a), _mm256_and_ps(m.b, v.b)};
+}
 inline Vec load_fixed(const std::uint16_t* p) {
   const __m128i low = _mm_load_si128(reinterpret_cast<const __m128i*>(p));
   const __m128i high = _mm_load_si128(reinterpret_cast<const __m128i*>(p) + 1);
@@ -51,7 +75,9 @@ inline Vec power_of_two(Vec k) {
   };
   return {scale(k.a), scale(k.b)};
 }
-inline Vec choose(Mask m, Vec x, Vec y) { return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)}; }
+inline Vec choose(Mask m, Vec x, Vec y) {
+  return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)};
+}
 inline void split(Vec x, Vec& exponent, Vec& mantissa) {
   const auto part = [](__m256 v, __m256& e, __m256& f) {
     const __m256i middle = _mm256_set1_epi32(0x3f3504f3);
@@ -80,6 +106,8 @@ struct Sum {
     return sum;
   }
 };
-inline void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+inline void prefetch(const float* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
 
 }  // namespace

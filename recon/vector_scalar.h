@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr std::size_t kSplatChunk = 1, kGatherChunk = 1;   // vectors of a line held at a time
+constexpr std::size_t kSplatChunk = 1, kGatherChunk = 1;  // vectors of a line held at a time
 struct Vec {
   float v[16];
 };
@@ -15,22 +15,60 @@ struct Mask {
   bool v[16];
 };
 
-inline Vec load(const float* p) { Vec r; std::memcpy(r.v, p, sizeof r.v); return r; }
-inline void store(float* p, const Vec& a) { std::memcpy(p, a.v, sizeof a.v); }
-inline Vec set(float x) { Vec r; for (float& e : r.v) e = x; return r; }
+inline Vec load(const float* p) {
+  Vec r;
+  std::memcpy(r.v, p, sizeof r.v);
+  return r;
+}
+inline void store(float* p, const Vec& a) {
+  std::memcpy(p, a.v, sizeof a.v);
+}
+inline Vec set(float x) {
+  Vec r;
+  for (float& e : r.v) e = x;
+  return r;
+}
 template <class F>
-inline Vec each(F f) { Vec r; for (int i = 0; i < 16; ++i) r.v[i] = f(i); return r; }
-inline Vec add(const Vec& a, const Vec& b) { return each([&](int i) { return a.v[i] + b.v[i]; }); }
-inline Vec subtract(const Vec& a, const Vec& b) { return each([&](int i) { return a.v[i] - b.v[i]; }); }
-inline Vec multiply(const Vec& a, const Vec& b) { return each([&](int i) { return a.v[i] * b.v[i]; }); }
-inline Vec divide(const Vec& a, const Vec& b) { return each([&](int i) { return a.v[i] / b.v[i]; }); }
-inline Vec fma(const Vec& a, const Vec& b, const Vec& c) { return each([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); }); }
-inline Vec least(const Vec& a, const Vec& b) { return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
-inline Vec previous_lane(const Vec& a) { return each([&](int i) { return i == 0 ? 0.0F : a.v[i - 1]; }); }
-inline Vec next_lane(const Vec& a) { return each([&](int i) { return i == 15 ? 0.0F : a.v[i + 1]; }); }
-inline Mask above(const Vec& a, const Vec& b) { Mask m; for (int i = 0; i < 16; ++i) m.v[i] = a.v[i] > b.v[i]; return m; }
-inline Vec where(const Mask& m, const Vec& a) { return each([&](int i) { return m.v[i] ? a.v[i] : 0.0F; }); }
-inline Vec load_fixed(const std::uint16_t* p) { return each([&](int i) { return static_cast<float>(p[i]); }); }
+inline Vec each(F f) {
+  Vec r;
+  for (int i = 0; i < 16; ++i) r.v[i] = f(i);
+  return r;
+}
+inline Vec add(const Vec& a, const Vec& b) {
+  return each([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline Vec subtract(const Vec& a, const Vec& b) {
+  return each([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline Vec multiply(const Vec& a, const Vec& b) {
+  return each([&](int i) { return a.v[i] * b.v[i]; });
+}
+inline Vec divide(const Vec& a, const Vec& b) {
+  return each([&](int i) { return a.v[i] / b.v[i]; });
+}
+inline Vec fma(const Vec& a, const Vec& b, const Vec& c) {
+  return each([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
+}
+inline Vec least(const Vec& a, const Vec& b) {
+  return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline Vec previous_lane(const Vec& a) {
+  return each([&](int i) { return i == 0 ? 0.0F : a.v[i - 1]; });
+}
+inline Vec next_lane(const Vec& a) {
+  return each([&](int i) { return i == 15 ? 0.0F : a.v[i + 1]; });
+}
+inline Mask above(const Vec& a, const Vec& b) {
+  Mask m;
+  for (int i = 0; i < 16; ++i) m.v[i] = a.v[i] > b.v[i];
+  return m;
+}
+inline Vec where(const Mask& m, const Vec& a) {
+  return each([&](int i) { return m.v[i] ? a.v[i] : 0.0F; });
+}
+inline Vec load_fixed(const std::uint16_t* p) {
+  return each([&](int i) { return static_cast<float>(p[i]); });
+}
 // Requires whole numbers from 0 to 65535.
 inline void store_fixed(std::uint16_t* p, const Vec& a) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::uint16_t>(a.v[i]);
@@ -44,7 +82,9 @@ inline Vec power_of_two(const Vec& k) {
     return r;
   });
 }
-inline Vec choose(const Mask& m, const Vec& a, const Vec& b) { return each([&](int i) { return m.v[i] ? a.v[i] : b.v[i]; }); }
+inline Vec choose(const Mask& m, const Vec& a, const Vec& b) {
+  return each([&](int i) { return m.v[i] ? a.v[i] : b.v[i]; });
+}
 // x = 2^exponent mantissa, mantissa in [sqrt(1/2), sqrt(2)). Requires positive normal numbers.
 inline void split(const Vec& x, Vec& exponent, Vec& mantissa) {
   for (int i = 0; i < 16; ++i) {

@@ -260,6 +260,80 @@ TEST(Client, AnUnknownPinnedNodeIsUnreachableWithTheRemedy) {
   EXPECT_NE(ended.error->message.find("HOST:PORT,KEY"), std::string::npos);
 }
 
+// ---- sessions that are refused ------------------------------------------------------------------------------------------
+
+TEST(Client, AManagerThatWillNotHaveUsEndsTheJobWithItsReason) {
+  World world;
+  world.refusing = {world.manager->transport_key()};
+  world.start();
+  world.submit(world.request());
+  const Ended ended = expect_refused(world);
+  EXPECT_EQ(ended.error->code, ErrorCode::Refused);
+  EXPECT_NE(ended.error->message.find("revoked"), std::string::npos);
+  EXPECT_EQ(world.a().opens, 0U);
+}
+
+TEST(Client, APinnedNodeThatWillNotHaveUsEndsTheJobAtOnce) {
+  World world;
+  world.refusing = {world.b().identity->transport_key()};
+  world.start();
+  JobRequest request = world.request();
+  request.node = NodePin{"b", testing::target_of(*world.b().identity, certs::Role::Node)};
+  world.submit(request);
+  EXPECT_EQ(expect_refused(world).error->code, ErrorCode::Refused);
+}
+
+TEST(Client, ANodeThatWillNotHaveUsIsOneOfMany) {
+  World world;
+  world.refusing = {world.a().identity->transport_key()};
+  world.start();
+  world.submit(world.request());
+  expect_delivered(world, "b");
+}
+
+TEST(Client, RevokedWhileItsJobRunsItSaysSo) {
+  World world;
+  world.a().hold = true;
+  world.start();
+  JobRequest request = world.request();
+  request.node = NodePin{"a", testing::target_of(*world.a().identity, certs::Role::Node)};
+  world.submit(request);
+  world.drop(world.a().identity->transport_key(), "the certificate of clinic was revoked", "revoked");
+  const Ended ended = expect_refused(world);
+  EXPECT_EQ(ended.error->code, ErrorCode::Refused);
+  EXPECT_NE(ended.error->message.find("revoked"), std::string::npos);
+}
+
+// ---- previews ----------------------------------------------------------------------------------------------------------
+
+TEST(Client, PreviewsAreTakenOnlyWhenTheyAreWanted) {
+  for (const bool wanted : {true, false}) {
+    World world;
+    world.a().hold = true;
+    world.start();
+    JobRequest request = world.request();
+    request.previews = wanted;
+    world.submit(request);
+    world.offer(world.a(), "preview.png", 1, 1000);
+    EXPECT_EQ(world.accepted.size(), wanted ? 1U : 0U);
+    EXPECT_EQ(world.stopped.size(), wanted ? 0U : 1U);
+  }
+}
+
+TEST(Client, APreviewMayNotPoseAsAResultOrBeHuge) {
+  World world;
+  world.a().hold = true;
+  world.start();
+  JobRequest request = world.request();
+  request.previews = true;
+  world.submit(request);
+  world.offer(world.a(), "volume.f32", 0, 1000);
+  world.offer(world.a(), "projections.f32", 0, 1000);
+  world.offer(world.a(), "preview.png", 1, std::uint64_t{1} << 40);
+  EXPECT_TRUE(world.accepted.empty());
+  EXPECT_EQ(world.stopped.size(), 3U);
+}
+
 // ---- results that must not be taken ----------------------------------------------------------------------------------
 
 struct Lie {
@@ -485,6 +559,19 @@ TEST(Client, AttachToAnUnknownJobIsNotFound) {
   world.start();
   world.attach(job::JobId{{1, 2, 3}});
   EXPECT_EQ(expect_refused(world).error->code, ErrorCode::NotFound);
+}
+
+TEST(Client, TheJournalDoesNotGrowWithoutEnd) {
+  World world;
+  world.options().remembered_max = 3;
+  for (int i = 0; i < 6; ++i) {
+    world.start();
+    world.advance(1s);
+    world.submit(world.request());
+    world.deliver(world.all<ResultVerified>().at(0).job);
+  }
+  world.start();
+  EXPECT_EQ(world.client->records().size(), 3U);
 }
 
 // ---- cancel ----------------------------------------------------------------------------------------------------------

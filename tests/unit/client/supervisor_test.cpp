@@ -30,7 +30,10 @@ TEST(Supervisor, HearsTheReadyLineAndStartsAgainWhatDies) {
   int ready = 0, deaths = 0, status = 0;
   supervisor.on_death = [&](const std::string&, int with, std::chrono::milliseconds) { ++deaths, status = with; };
   supervisor.start({"role", {"/bin/sh", "-c", "echo noise; echo '{\"ready\":true}'; exit 3"}, folder.path() / "log"},
-                   [&](Program&, const std::string& line) { EXPECT_EQ(line, "{\"ready\":true}"), ++ready; });
+                   [&](Program&, const std::string& line) {
+                     EXPECT_EQ(line, "{\"ready\":true}");
+                     ++ready;
+                   });
   EXPECT_TRUE(wait(supervisor, [&] { return ready >= 3 && deaths >= 2; }));
   EXPECT_EQ(status, 3);
   EXPECT_NE(text_of(read_file(folder.path() / "log", mebibytes(1)).or_throw()).find("noise"), std::string_view::npos);

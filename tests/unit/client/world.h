@@ -157,7 +157,7 @@ class World {
     if (up) return;
     drop(node.identity->transport_key(), "gone");
   }
-  void drop(const certs::TransportPublicKey& key, const std::string& reason) {
+  void drop(const certs::TransportPublicKey& key, const std::string& reason, const std::string& code = "lost") {
     for (auto it = sessions_.begin(); it != sessions_.end();) {
       if (it->second.key != key) {
         ++it;
@@ -165,7 +165,7 @@ class World {
       }
       const wire::Peer peer = it->second.peer;
       it = sessions_.erase(it);
-      queue_.push_back(wire::PeerDown{peer, reason});
+      queue_.push_back(wire::PeerDown{peer, reason, code});
     }
     settle();
   }
@@ -176,6 +176,15 @@ class World {
   void set_registry_up(bool up) {
     registry_up = up;
     if (!up) drop(registry->transport_key(), "gone");
+  }
+  // The node offers something by itself: a preview, say.
+  void offer(FakeNode& node, const std::string& name, std::uint32_t generation, std::uint64_t length) {
+    for (const auto& [id, session] : sessions_) {
+      if (session.key != node.identity->transport_key()) continue;
+      queue_.push_back(wire::Received{session.peer, wire::StreamOffer{{node.jobs.begin()->first, name, generation}, ++last_stream_, length}});
+      break;
+    }
+    settle();
   }
   // Lets a held job of `node` come to its end.
   void finish(FakeNode& node) {
@@ -229,6 +238,7 @@ class World {
   std::unique_ptr<certs::Identity> me, manager, registry;
   std::vector<std::unique_ptr<FakeNode>> all_nodes;
   bool manager_up = true, registry_up = true;
+  std::set<certs::TransportPublicKey> refusing;         // they answer a dial with no
   bool manager_silent = false;
   std::function<void(wire::Placed&)> alter_placed;
   std::vector<job::StreamFact> inputs;
@@ -238,6 +248,8 @@ class World {
   bool journal_fails = false;
   std::vector<Update> updates;
   std::vector<wire::Place> places;
+  std::vector<wire::StreamKey> accepted;                // by ReceiveStream
+  std::vector<std::string> stopped;                     // codes of StopStream
   std::vector<std::string> order;                       // "persist", "open": what happened first
 
  private:
@@ -288,6 +300,7 @@ class World {
 
   template <class Other>
   void carry_out(const Other&) {}
+  void carry_out(const wire::StopStream& stop) { stopped.push_back(stop.code); }
 
   void carry_out(const wire::Connect& connect) {
     const certs::Identity* who = nullptr;
@@ -295,6 +308,10 @@ class World {
     if (connect.target.transport_key == manager->transport_key()) who = manager.get(), up = manager_up;
     if (connect.target.transport_key == registry->transport_key()) who = registry.get(), up = registry_up;
     if (FakeNode* node = node_of(connect.target.transport_key)) who = node->identity.get(), up = node->up;
+    if (refusing.contains(connect.target.transport_key)) {
+      queue_.push_back(wire::ConnectFailed{connect.dial, {ErrorCode::Refused, "your certificate was revoked"}});
+      return;
+    }
     if (who == nullptr || !up) {
       queue_.push_back(wire::ConnectFailed{connect.dial, {ErrorCode::Unreachable, "nobody answers"}});
       return;
@@ -308,7 +325,7 @@ class World {
   void carry_out(const wire::ClosePeer& close) {
     const auto found = sessions_.find(close.peer);
     if (found == sessions_.end()) return;
-    queue_.push_back(wire::PeerDown{found->second.peer, close.reason});
+    queue_.push_back(wire::PeerDown{found->second.peer, close.reason, "done"});
     sessions_.erase(found);
   }
 
@@ -351,6 +368,7 @@ class World {
     const auto found = sessions_.find(stream.peer);
     if (found == sessions_.end()) return;
     FakeNode& node = *node_of(found->second.key);
+    accepted.push_back(stream.key);
     if (!node.break_outputs.empty()) {
       queue_.push_back(wire::StreamBroken{stream.peer, stream.key, node.break_outputs, "broken on purpose"});
       return;

@@ -51,7 +51,8 @@ TEST(MlEm, RecoversWhatMadeNoiseFreeCounts) {
   double error = 0, size = 0;
   for (std::size_t i = 0; i < exact.size(); ++i) size += static_cast<double>(exact[i]) * static_cast<double>(exact[i]);
   const std::vector<float> again = forward_project(run.plan, result->volume.values);
-  for (std::size_t i = 0; i < exact.size(); ++i) error += std::pow(static_cast<double>(again[i]) - static_cast<double>(exact[i]), 2);
+  for (std::size_t i = 0; i < exact.size(); ++i)
+    error += std::pow(static_cast<double>(again[i]) - static_cast<double>(exact[i]), 2);
   EXPECT_LT(std::sqrt(error / size), 0.005);
 }
 
@@ -86,12 +87,13 @@ TEST(Osem, SubsetsAreBalancedAndReachTheSameLikelihoodSooner) {
 TEST(Penalty, TakesNoiseAndKeepsTheMean) {
   Case run = make_run(3);
   const auto plain = reconstruct(run.plan, run.problem.counts, Settings{.iterations = 20});
-  const auto smooth = reconstruct(run.plan, run.problem.counts, Settings{.iterations = 20, .penalty = {.strength = 0.05}});
+  const auto smooth =
+      reconstruct(run.plan, run.problem.counts, Settings{.iterations = 20, .penalty = {.strength = 0.05}});
   ASSERT_TRUE(plain.has_value() && smooth.has_value());
   struct Figures {
     double mean = 0, deviation = 0;
   };
-  const auto figures = [&](const std::vector<float>& values) {   // where the activity is 2, well inside
+  const auto figures = [&](const std::vector<float>& values) {  // where the activity is 2, well inside
     double n = 0, total = 0, square = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (run.problem.activity[i] != 2.0F) continue;
@@ -105,7 +107,7 @@ TEST(Penalty, TakesNoiseAndKeepsTheMean) {
   EXPECT_LT(after.deviation, 0.7 * before.deviation);
   EXPECT_NEAR(after.mean / before.mean, 1.0, 0.05);
   const double counts = smooth->counts_measured - smooth->counts_excluded;
-  EXPECT_LE(smooth->history.back().expected_counts, counts);   // U is homogeneous: sum(s x) = sum(y) - strength U
+  EXPECT_LE(smooth->history.back().expected_counts, counts);  // U is homogeneous: sum(s x) = sum(y) - strength U
   EXPECT_NEAR(smooth->history.back().expected_counts / counts, 1.0, 0.03);
   EXPECT_FALSE(reconstruct(run.plan, run.problem.counts, Settings{.penalty = {.strength = -1}}).has_value());
 }

@@ -34,7 +34,8 @@ TEST(Arithmetic, BitsAreThoseOfEveryOtherMachine) {
   std::uint64_t hash = 0;
   for (int i = 1; i <= 1000; ++i) {
     const double x = i * 0.0123;
-    for (const double value : {exact_exp(-x), exact_log(x), exact_erf(x), exact_sine_cosine(x).sine, exact_sine_cosine(x).cosine}) {
+    for (const double value :
+         {exact_exp(-x), exact_log(x), exact_erf(x), exact_sine_cosine(x).sine, exact_sine_cosine(x).cosine}) {
       hash = (hash ^ std::bit_cast<std::uint64_t>(value)) * 0x9e3779b97f4a7c15ULL;
     }
   }

@@ -24,7 +24,12 @@ void expect_refused(const std::function<void(Problem&)>& spoil, const std::strin
 TEST(BadInput, GeometryIsRefusedByTheFieldsName) {
   expect_refused([](Problem& p) { p.geometry.views.clear(); }, "no views");
   expect_refused([](Problem& p) { p.geometry.bins = 0; }, "bins");
-  expect_refused([](Problem& p) { p.geometry.bins = 100000; p.geometry.rows = 100000; }, "100000 bins");
+  expect_refused(
+      [](Problem& p) {
+        p.geometry.bins = 100000;
+        p.geometry.rows = 100000;
+      },
+      "100000 bins");
   expect_refused([](Problem& p) { p.geometry.rows = std::numeric_limits<std::size_t>::max(); }, "rows");
   expect_refused([](Problem& p) { p.geometry.bin_mm = Millimetres(0); }, "bin width");
   expect_refused([](Problem& p) { p.geometry.row_mm = Millimetres(kNan); }, "row height");
@@ -37,12 +42,18 @@ TEST(BadInput, GeometryIsRefusedByTheFieldsName) {
   expect_refused([](Problem& p) { p.model.half_life = Seconds(0); }, "half-life");
   expect_refused([](Problem& p) { p.options.size = 5000; }, "image size");
   expect_refused([](Problem& p) { p.options.groups = 0; }, "groups");
-  expect_refused([](Problem& p) { p.options.support_radius = Millimetres(0.1); p.options.size = 10; }, "support");
+  expect_refused(
+      [](Problem& p) {
+        p.options.support_radius = Millimetres(0.1);
+        p.options.size = 10;
+      },
+      "support");
 }
 
 TEST(BadInput, MapsAreRefusedByTheFieldsName) {
   expect_refused([](Problem& p) { p.attenuation.values.pop_back(); }, "attenuation map");
-  expect_refused([](Problem& p) { p.attenuation.values[9] = std::numeric_limits<float>::quiet_NaN(); }, "attenuation map");
+  expect_refused([](Problem& p) { p.attenuation.values[9] = std::numeric_limits<float>::quiet_NaN(); },
+                 "attenuation map");
   expect_refused([](Problem& p) { p.attenuation.values[9] = -0.1F; }, "negative");
   expect_refused([](Problem& p) { p.attenuation.values[9] = 150.0F; }, "1/mm");
   expect_refused([](Problem& p) { p.attenuation.geometry.x0 = Millimetres(5000); }, "of this body");
@@ -85,7 +96,7 @@ TEST(BadInput, CountsThatNothingCanReachAreReported) {
   p.options.support_radius = Millimetres(25);
   const Plan plan = make_plan(p.geometry, with_map(p), p.options).or_throw();
   std::vector<float> counts(p.geometry.elements(), 0.0F);
-  counts[10 * p.geometry.bins + 0] = 7;            // far from the support's shadow
+  counts[10 * p.geometry.bins + 0] = 7;  // far from the support's shadow
   counts[10 * p.geometry.bins + p.geometry.bins / 2] = 40;
   const auto result = reconstruct(plan, counts, Settings{.iterations = 3});
   ASSERT_TRUE(result.has_value());

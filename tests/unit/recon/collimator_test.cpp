@@ -8,7 +8,8 @@ namespace tomogrid::recon {
 namespace {
 
 TEST(Collimator, NamesAreFoundHoweverTheyAreWritten) {
-  for (const char* text : {"LEHR", "lehr", "LEHR PARA", "LE-HR", "Lehr_2"}) EXPECT_EQ(find_collimator(text)->name, "LEHR") << text;
+  for (const char* text : {"LEHR", "lehr", "LEHR PARA", "LE-HR", "Lehr_2"})
+    EXPECT_EQ(find_collimator(text)->name, "LEHR") << text;
   EXPECT_EQ(find_collimator("leuhr")->name, "LEUHR");
   EXPECT_FALSE(find_collimator("").has_value());
   EXPECT_FALSE(find_collimator("XHR").has_value());

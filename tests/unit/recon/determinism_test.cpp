@@ -39,7 +39,8 @@ class ThreadRank final : public Ranks {
     for (const Meeting::View& from : meeting_.views_) {
       std::size_t begin = 0;
       for (std::size_t r = 0; r < rank_; ++r) begin += from.counts[r];
-      std::copy_n(from.send.begin() + static_cast<std::ptrdiff_t>(begin), from.counts[rank_], receive.begin() + static_cast<std::ptrdiff_t>(out));
+      std::copy_n(from.send.begin() + static_cast<std::ptrdiff_t>(begin), from.counts[rank_],
+                  receive.begin() + static_cast<std::ptrdiff_t>(out));
       out += from.counts[rank_];
     }
     meeting_.wait();
@@ -49,7 +50,9 @@ class ThreadRank final : public Ranks {
     meeting_.wait();
     std::size_t begin = 0;
     for (std::size_t r = 0; r < size(); ++r) {
-      if (r != rank_) std::copy_n(meeting_.views_[r].all.begin() + static_cast<std::ptrdiff_t>(begin), counts[r], all.begin() + static_cast<std::ptrdiff_t>(begin));
+      if (r != rank_)
+        std::copy_n(meeting_.views_[r].all.begin() + static_cast<std::ptrdiff_t>(begin), counts[r],
+                    all.begin() + static_cast<std::ptrdiff_t>(begin));
       begin += counts[r];
     }
     meeting_.wait();
@@ -98,7 +101,7 @@ Outcome outcome_of(Problem p, std::size_t subsets, int threads, InstructionSet s
 
 Problem counted_problem() {
   ProblemShape shape;
-  shape.rows = 40;   // three steps, with padding
+  shape.rows = 40;  // three steps, with padding
   Problem p = make_problem(shape);
   const Plan plan = make_plan(p.geometry, with_map(p), p.options).or_throw();
   fill_counts(p, plan);
@@ -112,7 +115,8 @@ TEST(Determinism, SameBitsForAnyThreadsAndInstructionSet) {
     for (const int threads : {1, 2, 3}) {
       for (const InstructionSet set : {InstructionSet::Scalar, InstructionSet::Avx2, InstructionSet::Avx512}) {
         if (!has(set)) continue;
-        EXPECT_EQ(outcome_of(p, subsets, threads, set, nullptr), reference) << threads << " threads, set " << static_cast<int>(set);
+        EXPECT_EQ(outcome_of(p, subsets, threads, set, nullptr), reference)
+            << threads << " threads, set " << static_cast<int>(set);
       }
     }
   }

@@ -14,10 +14,11 @@ struct Scene {
   image::Phantom phantom;
   image::ProjectionGeometry geometry;
   image::Volume truth, map;
-  std::vector<double> projections;   // noise-free
+  std::vector<double> projections;  // noise-free
 };
 
-Scene make_scene(const std::string& preset, std::size_t bins, std::size_t rows, double bin_mm, std::size_t views, bool attenuated = true) {
+Scene make_scene(const std::string& preset, std::size_t bins, std::size_t rows, double bin_mm, std::size_t views,
+                 bool attenuated = true) {
   Scene scene;
   scene.phantom = image::preset(preset).or_throw();
   scene.geometry = image::circular_scan(bins, rows, Millimetres(bin_mm), Millimetres(bin_mm), {.views = views});
@@ -55,7 +56,8 @@ double worst_view(const Scene& scene, const std::vector<float>& ours, std::size_
     double error = 0, size = 0;
     for (std::size_t row = edge; row + edge < rows; ++row) {
       for (std::size_t b = 0; b < bins; ++b) {
-        const double truth = scene.projections[(k * rows + row) * bins + b], difference = static_cast<double>(ours[(k * rows + row) * bins + b]) - truth;
+        const double truth = scene.projections[(k * rows + row) * bins + b],
+                     difference = static_cast<double>(ours[(k * rows + row) * bins + b]) - truth;
         error += difference * difference;
         size += truth * truth;
       }
@@ -79,8 +81,8 @@ TEST(Phantom, ProjectionsOfTheVoxelisedTruthAgreeInTheWorstView) {
 }
 
 struct Rings {
-  std::vector<double> means;   // of 10 mm rings, relative to the truth
-  double total = 0;            // of the disc inside 80 mm, relative
+  std::vector<double> means;  // of 10 mm rings, relative to the truth
+  double total = 0;           // of the disc inside 80 mm, relative
 };
 Rings rings_of(const image::Volume& volume, double truth) {
   const image::VolumeGeometry& g = volume.geometry;
@@ -88,7 +90,8 @@ Rings rings_of(const image::Volume& volume, double truth) {
   for (std::size_t i = 0; i < volume.values.size(); ++i) {
     const std::size_t slice = i / (g.columns * g.rows);
     if (slice < g.slices * 3 / 8 || slice >= g.slices * 5 / 8) continue;
-    const double x = g.x0.count() + static_cast<double>(i % g.columns) * g.column_mm.count(), y = g.y0.count() + static_cast<double>(i / g.columns % g.rows) * g.row_mm.count();
+    const double x = g.x0.count() + static_cast<double>(i % g.columns) * g.column_mm.count(),
+                 y = g.y0.count() + static_cast<double>(i / g.columns % g.rows) * g.row_mm.count();
     const auto ring = static_cast<std::size_t>(std::sqrt(x * x + y * y) / 10.0);
     if (ring >= 8) continue;
     sums[ring] += static_cast<double>(volume.values[i]);
@@ -112,7 +115,8 @@ TEST(Phantom, AUniformCylinderIsUniformWithItsMapAndCupsWithout) {
   const auto with = reconstruct(plan_of(scene, true, 4), counts, Settings{.iterations = 10});
   const auto without = reconstruct(plan_of(scene, false, 4), counts, Settings{.iterations = 10});
   ASSERT_TRUE(with.has_value() && without.has_value());
-  const Rings corrected = rings_of(with->volume, 1000.0 * activity), cupped = rings_of(without->volume, 1000.0 * activity);
+  const Rings corrected = rings_of(with->volume, 1000.0 * activity),
+              cupped = rings_of(without->volume, 1000.0 * activity);
   std::printf("  ring means with the map:");
   for (const double mean : corrected.means) std::printf(" %.3f", mean);
   std::printf("; total %.4f\n  without:", corrected.total);
@@ -129,12 +133,16 @@ TEST(Phantom, MarkersAreAtTheLeftTheFrontAndTheHead) {
   ASSERT_TRUE(result.has_value());
   const image::VolumeGeometry& g = result->volume.geometry;
   const auto near = [&](double x, double y, double z) {
-    const auto at = [](double mm, Millimetres first, Millimetres step) { return static_cast<std::size_t>(std::lround((mm - first.count()) / step.count())); };
-    return static_cast<double>(result->volume.values[(at(z, g.z0, g.slice_mm) * g.rows + at(y, g.y0, g.row_mm)) * g.columns + at(x, g.x0, g.column_mm)]);
+    const auto at = [](double mm, Millimetres first, Millimetres step) {
+      return static_cast<std::size_t>(std::lround((mm - first.count()) / step.count()));
+    };
+    return static_cast<double>(
+        result->volume
+            .values[(at(z, g.z0, g.slice_mm) * g.rows + at(y, g.y0, g.row_mm)) * g.columns + at(x, g.x0, g.column_mm)]);
   };
-  EXPECT_GT(near(80, 0, 0), 5 * near(-80, 0, 0));    // +x: the patient's left
-  EXPECT_GT(near(0, -60, 0), 5 * near(0, 60, 0));    // -y: the front
-  EXPECT_GT(near(0, 0, 85), 5 * near(0, 0, -85));    // +z: the head
+  EXPECT_GT(near(80, 0, 0), 5 * near(-80, 0, 0));  // +x: the patient's left
+  EXPECT_GT(near(0, -60, 0), 5 * near(0, 60, 0));  // -y: the front
+  EXPECT_GT(near(0, 0, 85), 5 * near(0, 0, -85));  // +z: the head
 }
 
 TEST(Phantom, PointsAreWhereTheyShouldBe) {
@@ -146,7 +154,8 @@ TEST(Phantom, PointsAreWhereTheyShouldBe) {
   for (const image::PointSource& point : scene.phantom.points) {
     double sum = 0, mx = 0, my = 0, mz = 0;
     for (std::size_t i = 0; i < result->volume.values.size(); ++i) {
-      const double x = g.x0.count() + static_cast<double>(i % g.columns) * 4 - point.x, y = g.y0.count() + static_cast<double>(i / g.columns % g.rows) * 4 - point.y;
+      const double x = g.x0.count() + static_cast<double>(i % g.columns) * 4 - point.x,
+                   y = g.y0.count() + static_cast<double>(i / g.columns % g.rows) * 4 - point.y;
       const double z = g.z0.count() + static_cast<double>(i / g.columns / g.rows) * 4 - point.z;
       if (x * x + y * y + z * z > 15 * 15) continue;
       const double value = static_cast<double>(result->volume.values[i]);

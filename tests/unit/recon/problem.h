@@ -14,8 +14,8 @@ struct Problem {
   image::Volume attenuation;
   Model model;
   PlanOptions options;
-  std::vector<float> activity;    // of the plan's volume
-  std::vector<float> counts;      // rounded, from activity
+  std::vector<float> activity;  // of the plan's volume
+  std::vector<float> counts;    // rounded, from activity
 };
 
 // Splitmix64: the same numbers everywhere.
@@ -51,10 +51,13 @@ inline Problem make_problem(const ProblemShape& shape = {}) {
   for (std::size_t k = 0; k < shape.views; ++k) {
     const double angle = shape.start + shape.arc * static_cast<double>(k) / static_cast<double>(shape.views);
     const double radius = shape.radius_mm * (shape.ellipse ? 1.0 + 0.15 * std::cos(2 * angle) : 1.0);
-    g.views.push_back({.angle = Radians(angle), .radius = Millimetres(radius), .start = Seconds(20.0 * static_cast<double>(k)),
+    g.views.push_back({.angle = Radians(angle),
+                       .radius = Millimetres(radius),
+                       .start = Seconds(20.0 * static_cast<double>(k)),
                        .duration = Seconds(18)});
   }
-  p.attenuation.geometry = image::centred_grid(31, 27, shape.rows, Millimetres(5.9), Millimetres(6.6), Millimetres(shape.row_mm));
+  p.attenuation.geometry =
+      image::centred_grid(31, 27, shape.rows, Millimetres(5.9), Millimetres(6.6), Millimetres(shape.row_mm));
   Numbers numbers(7);
   for (std::size_t z = 0; z < shape.rows; ++z) {
     for (std::size_t y = 0; y < 27; ++y) {

@@ -12,7 +12,9 @@ double dot(const std::vector<float>& a, const std::vector<float>& b) {
   for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
   return sum;
 }
-double norm(const std::vector<float>& a) { return std::sqrt(dot(a, a)); }
+double norm(const std::vector<float>& a) {
+  return std::sqrt(dot(a, a));
+}
 
 std::vector<float> random_values(std::size_t count, std::uint64_t seed) {
   Numbers numbers(seed);
@@ -32,7 +34,7 @@ TEST(Projector, BackProjectionIsTheTransposeForEveryOption) {
           Problem p = make_problem(shape);
           p.options.size = size;
           p.options.voxel = Millimetres(size == 0 ? 0.0 : 7.7);
-          p.options.attenuation_memory = rows == 21 ? Bytes(0) : mebibytes(64);   // also factors made each time
+          p.options.attenuation_memory = rows == 21 ? Bytes(0) : mebibytes(64);  // also factors made each time
           const auto plan = make_plan(p.geometry, with_map(p, attenuated), p.options);
           ASSERT_TRUE(plan.has_value()) << plan.error().message;
           std::vector<float> x = random_values(plan->volume().voxels(), 11);
@@ -48,7 +50,14 @@ TEST(Projector, BackProjectionIsTheTransposeForEveryOption) {
 
 // A voxel well inside, seen by every view as the erf product at its own distance.
 TEST(Projector, SingleVoxelsAreErfProducts) {
-  ProblemShape shape{.bins = 48, .rows = 48, .views = 8, .bin_mm = 4.42, .row_mm = 4.42, .radius_mm = 250, .start = 0.2, .ellipse = false};
+  ProblemShape shape{.bins = 48,
+                     .rows = 48,
+                     .views = 8,
+                     .bin_mm = 4.42,
+                     .row_mm = 4.42,
+                     .radius_mm = 250,
+                     .start = 0.2,
+                     .ellipse = false};
   Problem p = make_problem(shape);
   p.model.response = {.enabled = true, .sigma0 = Millimetres(1.466), .slope = 0.0163};
   p.model.half_life.reset();
@@ -57,19 +66,24 @@ TEST(Projector, SingleVoxelsAreErfProducts) {
   const image::VolumeGeometry& grid = plan->volume();
   double error_sum = 0, size_sum = 0, worst = 0;
   for (int place = 0; place < 27; ++place) {
-    const std::size_t ix = 14 + 9 * static_cast<std::size_t>(place % 3), iy = 14 + 9 * static_cast<std::size_t>(place / 3 % 3), iz = 17 + 6 * static_cast<std::size_t>(place / 9);
+    const std::size_t ix = 14 + 9 * static_cast<std::size_t>(place % 3),
+                      iy = 14 + 9 * static_cast<std::size_t>(place / 3 % 3),
+                      iz = 17 + 6 * static_cast<std::size_t>(place / 9);
     std::vector<float> x(grid.voxels(), 0.0F);
     x[(iz * grid.rows + iy) * grid.columns + ix] = 1.0F;
     const std::vector<float> seen = forward_project(*plan, x);
-    const double px = grid.x0.count() + static_cast<double>(ix) * 4.42, py = grid.y0.count() + static_cast<double>(iy) * 4.42;
+    const double px = grid.x0.count() + static_cast<double>(ix) * 4.42,
+                 py = grid.y0.count() + static_cast<double>(iy) * 4.42;
     for (std::size_t k = 0; k < 8; ++k) {
       const double angle = p.geometry.views[k].angle.count();
-      const double u = px * std::cos(angle) + py * std::sin(angle), d = 250 - px * std::sin(angle) + py * std::cos(angle);
+      const double u = px * std::cos(angle) + py * std::sin(angle),
+                   d = 250 - px * std::sin(angle) + py * std::cos(angle);
       const double scale = std::sqrt(2.0) * (1.466 + 0.0163 * d);
       double error = 0, size = 0;
       for (std::size_t row = 0; row < 48; ++row) {
         for (std::size_t bin = 0; bin < 48; ++bin) {
-          const double du = p.geometry.u0.count() + static_cast<double>(bin) * 4.42 - u, dv = (static_cast<double>(row) - static_cast<double>(iz)) * 4.42;
+          const double du = p.geometry.u0.count() + static_cast<double>(bin) * 4.42 - u,
+                       dv = (static_cast<double>(row) - static_cast<double>(iz)) * 4.42;
           const double truth = 0.25 * (std::erf((du + 2.21) / scale) - std::erf((du - 2.21) / scale)) *
                                (std::erf((dv + 2.21) / scale) - std::erf((dv - 2.21) / scale));
           const double difference = static_cast<double>(seen[(k * 48 + row) * 48 + bin]) - truth;
@@ -85,32 +99,36 @@ TEST(Projector, SingleVoxelsAreErfProducts) {
   const double rms = std::sqrt(error_sum / size_sum);
   RecordProperty("rms_ppm", static_cast<int>(rms * 1e6));
   RecordProperty("worst_ppm", static_cast<int>(worst * 1e6));
-  EXPECT_LT(rms, 0.0025);     // relative L2 of one voxel in one view
+  EXPECT_LT(rms, 0.0025);  // relative L2 of one voxel in one view
   EXPECT_LT(worst, 0.0060);
 }
 
 // One point source per quadrant, by hand from image/geometry.h: a mirrored axis cannot pass.
 TEST(Projector, PointsFallWhereTheConventionSays) {
-  Problem p = make_problem({.bins = 32, .rows = 16, .views = 4, .bin_mm = 5, .row_mm = 5, .radius_mm = 100, .start = 0, .ellipse = false});
+  Problem p = make_problem(
+      {.bins = 32, .rows = 16, .views = 4, .bin_mm = 5, .row_mm = 5, .radius_mm = 100, .start = 0, .ellipse = false});
   p.model.half_life.reset();
   const auto plan = make_plan(p.geometry, with_map(p, false), p.options);
   ASSERT_TRUE(plan.has_value());
   struct Point {
     double x, y;
-    double u[4];                 // at 0, 90, 180, 270 degrees
+    double u[4];  // at 0, 90, 180, 270 degrees
   };
-  for (const Point& point : {Point{32.5, 12.5, {32.5, 12.5, -32.5, -12.5}}, Point{-32.5, 12.5, {-32.5, 12.5, 32.5, -12.5}},
-                             Point{-22.5, -42.5, {-22.5, -42.5, 22.5, 42.5}}, Point{22.5, -42.5, {22.5, -42.5, -22.5, 42.5}}}) {
+  for (const Point& point :
+       {Point{32.5, 12.5, {32.5, 12.5, -32.5, -12.5}}, Point{-32.5, 12.5, {-32.5, 12.5, 32.5, -12.5}},
+        Point{-22.5, -42.5, {-22.5, -42.5, 22.5, 42.5}}, Point{22.5, -42.5, {22.5, -42.5, -22.5, 42.5}}}) {
     const image::VolumeGeometry& grid = plan->volume();
     std::vector<float> x(grid.voxels(), 0.0F);
-    const auto ix = static_cast<std::size_t>(std::lround((point.x - grid.x0.count()) / 5)), iy = static_cast<std::size_t>(std::lround((point.y - grid.y0.count()) / 5));
+    const auto ix = static_cast<std::size_t>(std::lround((point.x - grid.x0.count()) / 5)),
+               iy = static_cast<std::size_t>(std::lround((point.y - grid.y0.count()) / 5));
     x[(3 * grid.rows + iy) * grid.columns + ix] = 1.0F;
     const std::vector<float> seen = forward_project(*plan, x);
     double widths[4];
     for (std::size_t k = 0; k < 4; ++k) {
       double sum = 0, mean_u = 0, mean_row = 0, square = 0;
       for (std::size_t i = 0; i < 16 * 32; ++i) {
-        const double value = static_cast<double>(seen[k * 16 * 32 + i]), u = p.geometry.u0.count() + 5.0 * static_cast<double>(i % 32);
+        const double value = static_cast<double>(seen[k * 16 * 32 + i]),
+                     u = p.geometry.u0.count() + 5.0 * static_cast<double>(i % 32);
         sum += value;
         mean_u += value * u;
         square += value * u * u;
@@ -128,7 +146,8 @@ TEST(Projector, PointsFallWhereTheConventionSays) {
 }
 
 TEST(Projector, AttenuationIsTheLineIntegralFromTheVoxel) {
-  Problem p = make_problem({.bins = 64, .rows = 16, .views = 7, .bin_mm = 4, .row_mm = 4, .radius_mm = 200, .ellipse = false});
+  Problem p =
+      make_problem({.bins = 64, .rows = 16, .views = 7, .bin_mm = 4, .row_mm = 4, .radius_mm = 200, .ellipse = false});
   p.model.half_life.reset();
   const double mu = 0.015, body = 90;
   p.attenuation.geometry = image::centred_grid(256, 256, 16, Millimetres(1), Millimetres(1), Millimetres(4));
@@ -137,7 +156,8 @@ TEST(Projector, AttenuationIsTheLineIntegralFromTheVoxel) {
     const double x = static_cast<double>(i % 256) - 127.5, y = static_cast<double>(i / 256 % 256) - 127.5;
     if (x * x + y * y < body * body) p.attenuation.values[i] = static_cast<float>(mu);
   }
-  const auto with = make_plan(p.geometry, with_map(p, true), p.options), without = make_plan(p.geometry, with_map(p, false), p.options);
+  const auto with = make_plan(p.geometry, with_map(p, true), p.options),
+             without = make_plan(p.geometry, with_map(p, false), p.options);
   ASSERT_TRUE(with.has_value() && without.has_value());
   const image::VolumeGeometry& grid = with->volume();
   for (const auto& [ix, iy] : {std::pair<std::size_t, std::size_t>{32, 32}, {20, 30}, {40, 45}, {31, 14}}) {
@@ -146,7 +166,8 @@ TEST(Projector, AttenuationIsTheLineIntegralFromTheVoxel) {
     const std::vector<float> seen = forward_project(*with, x), free = forward_project(*without, x);
     const double px = grid.x0.count() + static_cast<double>(ix) * 4, py = grid.y0.count() + static_cast<double>(iy) * 4;
     for (std::size_t k = 0; k < 7; ++k) {
-      const double a = p.geometry.views[k].angle.count(), u = px * std::cos(a) + py * std::sin(a), t = -px * std::sin(a) + py * std::cos(a);
+      const double a = p.geometry.views[k].angle.count(), u = px * std::cos(a) + py * std::sin(a),
+                   t = -px * std::sin(a) + py * std::cos(a);
       const double path = t + std::sqrt(body * body - u * u);
       double sum = 0, whole = 0;
       for (std::size_t i = 0; i < 16 * 64; ++i) {
@@ -173,7 +194,8 @@ TEST(Projector, DecayAndDurationScaleEachViewOnce) {
   for (std::size_t k = 0; k < 6; ++k) {
     const double rate = std::log(2.0) / 100, start = 20.0 * static_cast<double>(k), length = k == 2 ? 36 : 18;
     const double expected = std::exp(-rate * start) * (1 - std::exp(-rate * length)) / (rate * length);
-    EXPECT_NEAR(static_cast<double>(decayed[k * view + middle]) / static_cast<double>(steady[k * view + middle]), expected, 1e-5);
+    EXPECT_NEAR(static_cast<double>(decayed[k * view + middle]) / static_cast<double>(steady[k * view + middle]),
+                expected, 1e-5);
   }
 }
 

@@ -39,7 +39,8 @@ struct Errors {
 };
 
 Errors errors_over(double bin, double near_mm, double far_mm, bool axial) {
-  const ResponseTable table({.sigma0_mm = 1.466, .slope = 0.0163, .bin_mm = bin, .row_mm = bin, .voxel_mm = bin, .distance_most_mm = 500});
+  const ResponseTable table(
+      {.sigma0_mm = 1.466, .slope = 0.0163, .bin_mm = bin, .row_mm = bin, .voxel_mm = bin, .distance_most_mm = 500});
   double sum = 0, count = 0;
   Errors errors;
   for (double distance = near_mm; distance <= far_mm; distance += 3.1) {
@@ -82,7 +83,12 @@ TEST(Response, ErrorFallsWhenTheGridIsRefined) {
 
 TEST(Response, TapsAreNeverNegativeSumToOneAndKeepTheCentroid) {
   for (const double slope : {0.0, 0.0163, 0.05}) {
-    const ResponseTable table({.sigma0_mm = slope == 0 ? 0.0 : 1.2, .slope = slope, .bin_mm = 4.8, .row_mm = 4.1, .voxel_mm = 4.8, .distance_most_mm = 450});
+    const ResponseTable table({.sigma0_mm = slope == 0 ? 0.0 : 1.2,
+                               .slope = slope,
+                               .bin_mm = 4.8,
+                               .row_mm = 4.1,
+                               .voxel_mm = 4.8,
+                               .distance_most_mm = 450});
     for (double distance = 0; distance < 450; distance += 7.3) {
       const double sigma = table.sigma(distance);
       const std::size_t level = table.level_of(sigma);
@@ -105,7 +111,8 @@ TEST(Response, TapsAreNeverNegativeSumToOneAndKeepTheCentroid) {
 }
 
 TEST(Response, WithoutAResponseAxialRowsDoNotMix) {
-  const ResponseTable table({.sigma0_mm = 0, .slope = 0, .bin_mm = 4, .row_mm = 4, .voxel_mm = 4, .distance_most_mm = 400});
+  const ResponseTable table(
+      {.sigma0_mm = 0, .slope = 0, .bin_mm = 4, .row_mm = 4, .voxel_mm = 4, .distance_most_mm = 400});
   EXPECT_EQ(table.levels(), 1U);
   EXPECT_NEAR(table.along(0, 0.0)[0], 1.0, 1e-9);
 }

@@ -23,7 +23,7 @@ struct Reference {
   std::size_t n;
   std::string folder;
   image::ProjectionGeometry geometry;
-  image::Volume map;                       // 1/mm
+  image::Volume map;  // 1/mm
   std::vector<float> phantom, projections, counts;
 };
 
@@ -31,16 +31,26 @@ std::optional<Reference> load(std::size_t n) {
   const std::size_t views = n == 128 ? 120 : 60;
   const double voxel = 565.76 / static_cast<double>(n), first = -0.5 * static_cast<double>(n - 1) * voxel;
   Reference r{n, "n" + std::to_string(n) + "/", {}, {}, {}, {}, {}};
-  r.geometry = {.bins = n, .rows = n, .bin_mm = Millimetres(voxel), .row_mm = Millimetres(voxel), .u0 = Millimetres(first), .v0 = Millimetres(first), .views = {}};
+  r.geometry = {.bins = n,
+                .rows = n,
+                .bin_mm = Millimetres(voxel),
+                .row_mm = Millimetres(voxel),
+                .u0 = Millimetres(first),
+                .v0 = Millimetres(first),
+                .views = {}};
   for (std::size_t k = 0; k < views; ++k) {
-    r.geometry.views.push_back({.angle = Radians(6.28318530717958647693 * static_cast<double>(k) / static_cast<double>(views)), .radius = Millimetres(250)});
+    r.geometry.views.push_back(
+        {.angle = Radians(6.28318530717958647693 * static_cast<double>(k) / static_cast<double>(views)),
+         .radius = Millimetres(250)});
   }
   r.map.geometry = image::centred_grid(n, n, n, Millimetres(voxel), Millimetres(voxel), Millimetres(voxel));
-  const auto map = read_floats(r.folder + "mumap.v", n * n * n), phantom = read_floats(r.folder + "phantom.v", n * n * n);
-  const auto projections = read_floats(r.folder + "fp_3D_att_s2.s", n * n * views), counts = read_floats(r.folder + "proj_att_noisy.s", n * n * views);
+  const auto map = read_floats(r.folder + "mumap.v", n * n * n),
+             phantom = read_floats(r.folder + "phantom.v", n * n * n);
+  const auto projections = read_floats(r.folder + "fp_3D_att_s2.s", n * n * views),
+             counts = read_floats(r.folder + "proj_att_noisy.s", n * n * views);
   if (!map || !phantom || !projections || !counts) return std::nullopt;
   r.map.values = *map;
-  for (float& value : r.map.values) value *= 0.1F;   // STIR's 1/cm
+  for (float& value : r.map.values) value *= 0.1F;  // STIR's 1/cm
   r.phantom = *phantom;
   r.projections = *projections;
   for (float& value : r.projections) value *= n == 128 ? 0.74286683F : 5.9429347F;
@@ -58,7 +68,8 @@ Plan plan_for(const Reference& r, std::size_t subsets = 1) {
   return make_plan(r.geometry, model, options).or_throw();
 }
 
-double nrmse(const std::vector<float>& test, const std::vector<float>& reference, const std::vector<float>* mask = nullptr) {
+double nrmse(const std::vector<float>& test, const std::vector<float>& reference,
+             const std::vector<float>* mask = nullptr) {
   double error = 0, size = 0;
   for (std::size_t i = 0; i < test.size(); ++i) {
     if (mask != nullptr && (*mask)[i] <= 0) continue;
@@ -75,8 +86,8 @@ image::Volume body_start(const Reference& r) {
   return start;
 }
 
-#define LOAD_OR_SKIP(r, n)                                                                            \
-  const auto r = load(n);                                                                              \
+#define LOAD_OR_SKIP(r, n) \
+  const auto r = load(n);  \
   if (!r) GTEST_SKIP() << "no spect/stir-reference/n" << (n) << " under " << TOMOGRID_DATA << " (TOMOGRID_DATA)"
 
 TEST(StirReference, NoiseFreeProjectionsAgreeWithinOnePercent) {
@@ -94,7 +105,7 @@ TEST(StirReference, ImagesAndTheirErrorsToThePhantomAgree) {
   const image::Volume start = body_start(*r);
   struct Step {
     std::size_t iteration;
-    double filter_voxels, most;    // Gaussian on both, as noise amplifies STIR's cut of its response
+    double filter_voxels, most;  // Gaussian on both, as noise amplifies STIR's cut of its response
   };
   const std::vector<Step> steps = {{2, 0, 0.006}, {6, 0, 0.012}, {10, 1, 0.010}, {20, 1, 0.015}};
   Settings settings{.iterations = 20, .start = &start};
@@ -102,18 +113,21 @@ TEST(StirReference, ImagesAndTheirErrorsToThePhantomAgree) {
     for (const Step& step : steps) {
       if (report.iteration != step.iteration) continue;
       image::Volume ours = estimate(), theirs = ours;
-      const auto stored = read_floats(r->folder + "stir_mlem_att_body_it" + std::to_string(step.iteration) + ".v", r->n * r->n * r->n);
+      const auto stored =
+          read_floats(r->folder + "stir_mlem_att_body_it" + std::to_string(step.iteration) + ".v", r->n * r->n * r->n);
       if (!stored) ADD_FAILURE() << "STIR's image " << step.iteration << " is missing";
       if (!stored) continue;
       theirs.values = *stored;
-      const double to_phantom = nrmse(ours.values, r->phantom, &r->map.values), stirs = nrmse(theirs.values, r->phantom, &r->map.values);
+      const double to_phantom = nrmse(ours.values, r->phantom, &r->map.values),
+                   stirs = nrmse(theirs.values, r->phantom, &r->map.values);
       if (step.filter_voxels > 0) {
         const Millimetres fwhm(step.filter_voxels * 4.42 * 2.35482);
         smooth(ours, fwhm);
         smooth(theirs, fwhm);
       }
       const double difference = nrmse(ours.values, theirs.values, &r->map.values);
-      std::printf("  iteration %2zu: %.4f from STIR (limit %.3f); to the phantom %.4f, STIR %.4f\n", step.iteration, difference, step.most, to_phantom, stirs);
+      std::printf("  iteration %2zu: %.4f from STIR (limit %.3f); to the phantom %.4f, STIR %.4f\n", step.iteration,
+                  difference, step.most, to_phantom, stirs);
       EXPECT_LT(difference, step.most) << "iteration " << step.iteration;
       EXPECT_LE(to_phantom, 1.01 * stirs) << "iteration " << step.iteration;
     }
@@ -130,7 +144,8 @@ TEST(StirReference, OsemIsAsNearThePhantomAsStirs) {
   const image::Volume start = body_start(*r);
   const auto result = reconstruct(plan, r->counts, Settings{.iterations = 1, .start = &start});
   ASSERT_TRUE(result.has_value());
-  EXPECT_LE(nrmse(result->volume.values, r->phantom, &r->map.values), 1.015 * nrmse(*stored, r->phantom, &r->map.values));
+  EXPECT_LE(nrmse(result->volume.values, r->phantom, &r->map.values),
+            1.015 * nrmse(*stored, r->phantom, &r->map.values));
 }
 
 }  // namespace

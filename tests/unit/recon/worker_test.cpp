@@ -5,9 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fcntl.h>
 #include <algorithm>
 #include <csignal>
-#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -86,7 +86,7 @@ class Worker {
     process_ = -1;
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : 256;
   }
-  int wait() {   // for an end of its own
+  int wait() {  // for an end of its own
     if (process_ > 0) ::waitpid(process_, &status_, 0);
     process_ = -1;
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : 256;
@@ -110,8 +110,8 @@ class WorkerTest : public testing::Test {
     std::vector<std::string> inputs;
   };
   // A job's folder with all inputs in place; nothing has been announced yet.
-  Job make_job(const std::string& name, std::uint32_t cores, job::Parameters given = {}, const std::vector<std::uint8_t>& checkpoint = {},
-               Bytes memory = gibibytes(1)) {
+  Job make_job(const std::string& name, std::uint32_t cores, job::Parameters given = {},
+               const std::vector<std::uint8_t>& checkpoint = {}, Bytes memory = gibibytes(1)) {
     Job made{home_.path() / name, {}};
     std::filesystem::create_directories(made.folder / "in");
     std::filesystem::create_directories(made.folder / "out");
@@ -194,9 +194,10 @@ TEST_F(WorkerTest, OutputsDoNotDependOnCoresRanksOrTheOrderOfArrival) {
   for (const std::uint32_t cores : {1U, 2U, 3U}) {
     const Job job = make_job("cores" + std::to_string(cores), cores);
     Worker worker(job.folder);
-    if (cores == 2) {   // header first, then the rest backwards
+    if (cores == 2) {  // header first, then the rest backwards
       worker.say(job::InputComplete{"projections.json"});
-      for (const char* name : {"projections.f32", "attenuation.f32", "attenuation.json"}) worker.say(job::InputComplete{name});
+      for (const char* name : {"projections.f32", "attenuation.f32", "attenuation.json"})
+        worker.say(job::InputComplete{name});
     } else {
       announce(worker, job);
     }
@@ -211,15 +212,20 @@ TEST_F(WorkerTest, OutputsDoNotDependOnCoresRanksOrTheOrderOfArrival) {
   }
   for (const char* ranks : {"1", "2", "3"}) {
     const Job job = make_job(std::string("ranks") + ranks, 1);
-    for (const auto& [name, value] : {std::pair<const char*, const char*>{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
-                                      {"OMPI_MCA_pml", "ob1"}, {"OMPI_MCA_btl", "self,vader"}, {"OMPI_MCA_plm", "isolated"},
-                                      {"OMPI_MCA_oob_tcp_if_include", "lo"}, {"OMPI_MCA_mpi_yield_when_idle", "1"},
+    for (const auto& [name, value] : {std::pair<const char*, const char*>{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+                                      {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+                                      {"OMPI_MCA_pml", "ob1"},
+                                      {"OMPI_MCA_btl", "self,vader"},
+                                      {"OMPI_MCA_plm", "isolated"},
+                                      {"OMPI_MCA_oob_tcp_if_include", "lo"},
+                                      {"OMPI_MCA_mpi_yield_when_idle", "1"},
                                       {"OMPI_MCA_rmaps_base_oversubscribe", "1"}}) {
       ::setenv(name, value, 1);
     }
     // mpirun does not hand on descriptor 3; a shell in between opens it again as a file of the job.
     const std::string lines = (job.folder / "lines").string();
-    Worker worker(job.folder, {"mpirun", "--bind-to", "none", "-n", ranks, "/bin/sh", "-c", "exec \"$0\" \"$@\" 3>>" + lines});
+    Worker worker(job.folder,
+                  {"mpirun", "--bind-to", "none", "-n", ranks, "/bin/sh", "-c", "exec \"$0\" \"$@\" 3>>" + lines});
     announce(worker, job);
     EXPECT_EQ(worker.wait(), 0) << ranks << " ranks";
     EXPECT_EQ(output(job, "volume.f32"), volume) << ranks << " ranks";
@@ -230,7 +236,8 @@ TEST_F(WorkerTest, OutputsDoNotDependOnCoresRanksOrTheOrderOfArrival) {
 TEST_F(WorkerTest, BuildsThePlanWhileCountsAreStillOnTheWay) {
   const Job job = make_job("early", 1);
   Worker worker(job.folder);
-  for (const char* name : {"projections.json", "attenuation.json", "attenuation.f32"}) worker.say(job::InputComplete{name});
+  for (const char* name : {"projections.json", "attenuation.json", "attenuation.f32"})
+    worker.say(job::InputComplete{name});
   bool planned = false;
   while (const auto line = worker.next()) {
     const auto* progress = std::get_if<job::Progress>(&*line);
@@ -253,8 +260,10 @@ TEST_F(WorkerTest, StopsWhenCancelledAndWhenTheNodeIsGoneWithoutOutputs) {
       const auto* progress = std::get_if<job::Progress>(&*line);
       if (progress != nullptr && progress->stage == "iterate") break;
     }
-    if (gone) worker.close_input();
-    else worker.say(job::Cancel{});
+    if (gone)
+      worker.close_input();
+    else
+      worker.say(job::Cancel{});
     worker.rest();
     EXPECT_EQ(worker.wait(), static_cast<int>(ErrorCode::Cancelled));
     EXPECT_FALSE(std::filesystem::exists(job.folder / "out" / "volume.f32"));
@@ -299,7 +308,8 @@ TEST_F(WorkerTest, BadInputAndLittleMemoryAreFailuresThatSaySo) {
     EXPECT_NE(failed, nullptr);
     return failed != nullptr ? *failed : job::WorkerFailed{};
   };
-  EXPECT_EQ(outcome(make_job("small", 1, {}, {}, mebibytes(8)), static_cast<int>(ErrorCode::Unplaceable)).failure.retry, job::Retry::Elsewhere);
+  EXPECT_EQ(outcome(make_job("small", 1, {}, {}, mebibytes(8)), static_cast<int>(ErrorCode::Unplaceable)).failure.retry,
+            job::Retry::Elsewhere);
   header_ = "{\"bins\": 100000";
   EXPECT_EQ(outcome(make_job("header", 1), static_cast<int>(ErrorCode::BadInput)).failure.code, "bad-input");
   header_.clear();
@@ -323,8 +333,10 @@ TEST_F(WorkerTest, ByHandGivesTheSameVolumeAsAJob) {
   const auto saved = image::save_scan(file, scan);
   if (!saved) GTEST_SKIP() << "this orbit cannot be written as Interfile: " << saved.error().message;
   image::save_volume(home_.path() / "mu.hv", problem_.attenuation).or_throw();
-  const std::string command = kProgram + " " + file.string() + " -o " + (home_.path() / "v.hv").string() + " --attenuation " +
-                              (home_.path() / "mu.hv").string() + " --attenuation-unit 1/mm --sigma0-mm 1.5 --sigma-slope 0.02 --decay false >/dev/null 2>&1";
+  const std::string command =
+      kProgram + " " + file.string() + " -o " + (home_.path() / "v.hv").string() + " --attenuation " +
+      (home_.path() / "mu.hv").string() +
+      " --attenuation-unit 1/mm --sigma0-mm 1.5 --sigma-slope 0.02 --decay false >/dev/null 2>&1";
   ASSERT_EQ(std::system(command.c_str()), 0) << command;
   const image::Volume volume = image::load_volume(home_.path() / "v.hv").or_throw();
   const std::vector<std::uint8_t> bytes = output(job, "volume.f32");
@@ -334,11 +346,13 @@ TEST_F(WorkerTest, ByHandGivesTheSameVolumeAsAJob) {
     error += std::pow(static_cast<double>(theirs[i]) - static_cast<double>(volume.values[i]), 2);
     size += std::pow(static_cast<double>(theirs[i]), 2);
   }
-  EXPECT_LT(std::sqrt(error / size), 1e-3);   // a header in text rounds angles and radii
+  EXPECT_LT(std::sqrt(error / size), 1e-3);  // a header in text rounds angles and radii
 }
 
 TEST(RecognisesUsage, ExitCodesSayWhatKindOfTrouble) {
-  const auto status = [](const std::string& words) { return WEXITSTATUS(std::system((kProgram + " " + words + " >/dev/null 2>&1").c_str())); };
+  const auto status = [](const std::string& words) {
+    return WEXITSTATUS(std::system((kProgram + " " + words + " >/dev/null 2>&1").c_str()));
+  };
   EXPECT_EQ(status("--help"), 0);
   EXPECT_EQ(status(""), 2);
   EXPECT_EQ(status("scan.hs"), 2);
