@@ -51,7 +51,8 @@ std::string rejection_of(const Decision& decision, std::uint8_t number) {
 }
 
 TEST(Placement, TheMostFreeFlopsWinNotTheMostCores) {
-  const auto decision = decide(place_request(1), {view(1, 8, 1e9), view(2, 4, 3e9), view(3, 10, 1e9)});
+  const std::vector<registry::NodeView> nodes{view(1, 8, 1e9), view(2, 4, 3e9), view(3, 10, 1e9)};   // the winner points into it
+  const auto decision = decide(place_request(1), nodes);
   ASSERT_EQ(decision.outcome, Decision::Outcome::Placed);
   EXPECT_EQ(decision.record.winner, member(2));
   EXPECT_EQ(decision.winner->advert.node, member(2));
