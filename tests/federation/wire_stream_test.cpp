@@ -119,10 +119,12 @@ TEST_F(WireStream, AnotherHashIsRefusedAndNothingOfItIsKept) {
   client.streams.put(key_named("scan"), noise(10'000'000, 5));
   const auto kept = node.streams.put(key_named("scan"), std::vector<std::uint8_t>(10'000'000));
   kept->stored.emplace_back(0, 10);
+  node.on_loop([](Loop&) {});                              // what this thread wrote is the loop's now
   client.perform({SendStream{at_client.id, key_named("scan"), {}}});
   const auto broken = client.wait<StreamBroken>({}, 30s);
   ASSERT_TRUE(broken);
   EXPECT_EQ(broken->code, "hash");
+  ASSERT_TRUE(node.wait<StreamBroken>());
   EXPECT_TRUE(kept->forgotten);
   EXPECT_FALSE(kept->complete);
   client.perform({SendStream{at_client.id, key_named("scan"), {}}});
@@ -211,6 +213,7 @@ TEST_F(TappedWire, AStreamCutAnywhereIsNeverTakenForWhole) {
       client.perform({ClosePeer{peer.id, "idle", ""}});
     }
     ASSERT_TRUE(client.wait<PeerDown>([&](const PeerDown& down) { return down.peer.id == peer.id; })) << cut;
+    node.on_loop([](Loop&) {});
     const auto received = node.streams.get(key_named(name));
     const std::lock_guard lock(node.streams.mutex);
     if (received && received->complete) {
