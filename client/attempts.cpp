@@ -12,7 +12,7 @@ using wire::Now;
 namespace {
 
 constexpr std::uint64_t kPreviewLimit = 64 << 20;
-constexpr unsigned kSessionsRefused = 3;   // nodes that will not speak with us: then it is not them
+constexpr unsigned kSessionsRefused = 3;  // nodes that will not speak with us: then it is not them
 
 ErrorCode code_of_refusal(const std::string& code) {
   if (code == "conflict") return ErrorCode::Conflict;
@@ -26,7 +26,9 @@ const job::StreamFact* find(const std::vector<job::StreamFact>& facts, const std
   return found != facts.end() ? &*found : nullptr;
 }
 
-Duration pause_after(unsigned failures) { return std::chrono::milliseconds(200) * (1U << std::min(failures, 5U)); }
+Duration pause_after(unsigned failures) {
+  return std::chrono::milliseconds(200) * (1U << std::min(failures, 5U));
+}
 
 }  // namespace
 
@@ -54,7 +56,8 @@ void Client::step_run(const Now& now, Task& task, std::size_t index) {
     return;
   }
   if (run.session != peer->id) {
-    if (run.session != 0 && attempt.state == AttemptState::Accepted) say(task, "node " + name_of(task, index) + " is reached again");
+    if (run.session != 0 && attempt.state == AttemptState::Accepted)
+      say(task, "node " + name_of(task, index) + " is reached again");
     run.session = peer->id;
     run.down_since.reset();
     run.offered = run.fetching = false;
@@ -106,10 +109,13 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
   if (message.retry == job::Retry::Never) {
     const std::string node = name_of(task, index);
     end_attempt(now, task, index, why, Duration::zero());
-    return fail(now, task, {code_of_refusal(message.code), "node " + node + " refused the job (" + message.code + "): " + why});
+    return fail(now, task,
+                {code_of_refusal(message.code), "node " + node + " refused the job (" + message.code + "): " + why});
   }
   const bool busy = message.code == "capacity" || message.code == "ticket" || message.code == "quota";
-  const Duration pause = message.retry == job::Retry::Here ? Duration::zero() : busy ? Duration(options_.refused_pause) : Duration(options_.lost_pause);
+  const Duration pause = message.retry == job::Retry::Here ? Duration::zero()
+                         : busy                            ? Duration(options_.refused_pause)
+                                                           : Duration(options_.lost_pause);
   end_attempt(now, task, index, "refused: " + why, pause);
   if (never_ran) {  // nothing of it is left anywhere: a node that is busy for a day must not fill the journal
     task.record.attempts.erase(task.record.attempts.begin() + static_cast<std::ptrdiff_t>(index));
@@ -119,11 +125,13 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
   // Busy is never an error, however often it is heard: only attempts that began count towards the bound.
   if (busy && task.attempts_here > 0) --task.attempts_here;
   if (task.pin && !busy && message.code != "replayed") {
-    return fail(now, task, {ErrorCode::Refused, "node " + task.pin->name + " refused the job (" + message.code + "): " + why});
+    return fail(now, task,
+                {ErrorCode::Refused, "node " + task.pin->name + " refused the job (" + message.code + "): " + why});
   }
 }
 
-void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer& peer, const wire::JobRefused& message) {
+void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer& peer,
+                const wire::JobRefused& message) {
   Run& run = task.runs[index];
   if (task.record.attempts[index].state == AttemptState::Over) return;
   if (task.closing_deadline) {  // it has nothing of ours any more
@@ -137,10 +145,9 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
     if (run.broken_streams <= options_.fetches_max) return;
   }
   (void)peer;
-  end_attempt(now, task, index, "it no longer has the job (" + (message.reason.empty() ? message.code : message.reason) + ")", options_.refused_pause);
-  if (!task.has_inputs) {
-    give_up(now, task, {ErrorCode::NotFound, "the node no longer has job " + job::short_text(task.record.id) + "; run the command that began it again, it will send the scan anew"});
-  }
+  end_attempt(now, task, index,
+              "it no longer has the job (" + (message.reason.empty() ? message.code : message.reason) + ")",
+              options_.refused_pause);
 }
 
 void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer& peer, const wire::JobStatus& status) {
@@ -169,7 +176,10 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
     case job::JobState::Running:
       if (status.input_complete || run.offered) return;
       if (!task.has_inputs) {
-        return give_up(now, task, {ErrorCode::NotFound, "node " + node + " waits for the rest of the scan: run the command that began the job again, it goes on where it was cut"});
+        return give_up(now, task,
+                       {ErrorCode::NotFound, "node " + node +
+                                                 " waits for the rest of the scan: run the command that began the job "
+                                                 "again, it goes on where it was cut"});
       }
       run.offered = true;
       for (const job::StreamFact& input : task.record.inputs) {
@@ -180,9 +190,11 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
     case job::JobState::Finished:
       return on_finished(now, task, index, peer, status);
     case job::JobState::Failed: {
-      const job::JobFailure failure = status.failure.value_or(job::JobFailure{"unknown", "no reason given", job::Retry::Never});
+      const job::JobFailure failure =
+          status.failure.value_or(job::JobFailure{"unknown", "no reason given", job::Retry::Never});
       const std::string why = failure.code + ": " + failure.message;
-      end_attempt(now, task, index, "failed: " + why, failure.retry == job::Retry::Here ? Duration::zero() : Duration(options_.lost_pause));
+      end_attempt(now, task, index, "failed: " + why,
+                  failure.retry == job::Retry::Here ? Duration::zero() : Duration(options_.lost_pause));
       if (failure.retry == job::Retry::Never) {
         const ErrorCode code = failure.code == "bad-input" ? ErrorCode::BadInput : ErrorCode::JobFailed;
         fail(now, task, {code, "the job failed at node " + node + ": " + why});
@@ -196,13 +208,16 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
   }
 }
 
-void Client::on_finished(const Now& now, Task& task, std::size_t index, const wire::Peer& peer, const wire::JobStatus& status) {
+void Client::on_finished(const Now& now, Task& task, std::size_t index, const wire::Peer& peer,
+                         const wire::JobStatus& status) {
   Run& run = task.runs[index];
   const Attempt& attempt = task.record.attempts[index];
   if (!run.finished) {
-    if (!status.receipt) return end_attempt(now, task, index, "it says finished without a receipt", options_.lost_pause);
-    const Expected expected{identity_.federation(), attempt.job,           identity_.member(),   peer.member,
-                            task.record.service,    task.record.parameters, task.record.inputs, task.record.outputs_required};
+    if (!status.receipt)
+      return end_attempt(now, task, index, "it says finished without a receipt", options_.lost_pause);
+    const Expected expected{
+        identity_.federation(), attempt.job,        identity_.member(),          peer.member, task.record.service,
+        task.record.parameters, task.record.inputs, task.record.outputs_required};
     const auto receipt = check_receipt(*status.receipt, peer.signing_key, expected, status.outputs);
     if (!receipt) return end_attempt(now, task, index, receipt.error().message, options_.lost_pause);
     run.finished = status;
@@ -224,19 +239,25 @@ void Client::on(const Now& now, Task& task, std::size_t index, const wire::Peer&
   Run& run = task.runs[index];
   const Attempt& attempt = task.record.attempts[index];
   const auto accept = [&] {
-    effects_.push_back(wire::ReceiveStream{peer.id, offer.number, offer.key, {identity_.member(), attempt.job}, offer.length});
+    effects_.push_back(
+        wire::ReceiveStream{peer.id, offer.number, offer.key, {identity_.member(), attempt.job}, offer.length});
   };
   const auto refuse = [&](const std::string& code) { effects_.push_back(wire::StopStream{peer.id, offer.key, code}); };
   if (task.closing_deadline || attempt.state == AttemptState::Over) return refuse("cancelled");
   if (run.finished) {
-    if (const job::StreamFact* output = find(run.finished->outputs, offer.key.name); output && offer.key.generation == 0) {
+    if (const job::StreamFact* output = find(run.finished->outputs, offer.key.name);
+        output && offer.key.generation == 0) {
       if (offer.length == output->length.count()) return accept();
       refuse("length");
-      return end_attempt(now, task, index, "it offers " + std::to_string(offer.length) + " bytes of " + output->name + " where its receipt says " + std::to_string(output->length.count()), options_.lost_pause);
+      return end_attempt(now, task, index,
+                         "it offers " + std::to_string(offer.length) + " bytes of " + output->name +
+                             " where its receipt says " + std::to_string(output->length.count()),
+                         options_.lost_pause);
     }
   }
-  const bool is_output = find(task.record.inputs, offer.key.name) != nullptr ||
-                         std::count(task.record.outputs_required.begin(), task.record.outputs_required.end(), offer.key.name) != 0;
+  const bool is_output =
+      find(task.record.inputs, offer.key.name) != nullptr ||
+      std::count(task.record.outputs_required.begin(), task.record.outputs_required.end(), offer.key.name) != 0;
   if (task.previews && !is_output && job::is_name(offer.key.name) && offer.length <= kPreviewLimit) return accept();
   refuse("cancelled");
 }
@@ -250,11 +271,14 @@ void Client::received(const Now& now, Task& task, std::size_t index, const wire:
     return;
   }
   if (event.length != output->length.count() || event.root != output->root) {
-    return end_attempt(now, task, index, "output " + output->name + " as received is not what its receipt says; it is not used", options_.lost_pause);
+    return end_attempt(now, task, index,
+                       "output " + output->name + " as received is not what its receipt says; it is not used",
+                       options_.lost_pause);
   }
   run.outputs_done[output->name] = true;
   const auto& outputs = run.finished->outputs;
-  if (std::all_of(outputs.begin(), outputs.end(), [&run](const auto& one) { return run.outputs_done[one.name]; })) win(now, task, index);
+  if (std::all_of(outputs.begin(), outputs.end(), [&run](const auto& one) { return run.outputs_done[one.name]; }))
+    win(now, task, index);
 }
 
 void Client::sent(const Now& now, Task& task, std::size_t index, const wire::StreamSent& event) {
@@ -271,13 +295,16 @@ void Client::broken(const Now& now, Task& task, std::size_t index, const wire::S
   if (task.closing_deadline || task.record.attempts[index].state == AttemptState::Over) return;
   const bool output = run.finished && find(run.finished->outputs, event.key.name) != nullptr;
   const bool input = find(task.record.inputs, event.key.name) != nullptr;
-  if (!output && !input) return;  // a preview: the next one will come
+  if (!output && !input) return;                                                    // a preview: the next one will come
   if (peer_of(run.link) == nullptr || peer_of(run.link)->id != event.peer) return;  // resumed on the next session
   if (output && event.code == "storage") {
-    return give_up(now, task, {ErrorCode::Storage, "cannot store the result: " + event.reason + "; make room and run the command again, the node keeps it"});
+    return give_up(now, task,
+                   {ErrorCode::Storage, "cannot store the result: " + event.reason +
+                                            "; make room and run the command again, the node keeps it"});
   }
   if (++run.broken_streams > options_.fetches_max) {
-    return end_attempt(now, task, index, "the transfer of " + event.key.name + " broke too often: " + event.reason, options_.lost_pause);
+    return end_attempt(now, task, index, "the transfer of " + event.key.name + " broke too often: " + event.reason,
+                       options_.lost_pause);
   }
   if (output && event.code == "hash") updates_.push_back(StreamSpoiled{event.key});
   run.again.insert(event.key.name);
@@ -296,7 +323,10 @@ void Client::end_attempt(const Now& now, Task& task, std::size_t index, const st
   if (task.closing_deadline) return;
   say(task, task.last_reason);
   if (pause > Duration::zero()) task.excluded[attempt.node] = now.instant + pause;
-  if (task.pin) task.place_at = now.instant + std::max<Duration>(pause > Duration::zero() ? Duration(options_.refused_pause) : pause, std::chrono::milliseconds(200));
+  if (task.pin)
+    task.place_at =
+        now.instant + std::max<Duration>(pause > Duration::zero() ? Duration(options_.refused_pause) : pause,
+                                         std::chrono::milliseconds(200));
 }
 
 }  // namespace tomogrid::client

@@ -17,7 +17,8 @@ void earliest(std::optional<Instant>& least, const std::optional<Instant>& other
 
 // Goodbyes after which the same session would be refused again (docs/protocol.md, "Session").
 bool is_refusal(const std::string& code) {
-  return code == "revoked" || code == "certificate" || code == "federation" || code == "role" || code == "clock" || code == "version";
+  return code == "revoked" || code == "certificate" || code == "federation" || code == "role" || code == "clock" ||
+         code == "version";
 }
 
 }  // namespace
@@ -29,7 +30,7 @@ Client::Client(const certs::Identity& identity, ClientOptions options)
 
 Client::~Client() = default;
 
-// ---- what the edge asks ----------------------------------------------------------------------------------------------
+// ---- what the edge asks
 
 wire::Effects Client::submit(const Now& now, JobRequest request) {
   if (!recovered_) {
@@ -47,17 +48,26 @@ wire::Effects Client::attach(const Now& now, job::JobId job, bool previews) {
   }
   const auto found = records_.find(job);
   if (found == records_.end()) {
-    updates_.push_back(Ended{job, Error{ErrorCode::NotFound, "no job " + job::short_text(job) + " in this member's journal; see tomogrid jobs"}, false});
+    updates_.push_back(Ended{
+        job,
+        Error{ErrorCode::NotFound, "no job " + job::short_text(job) + " in this member's journal; see tomogrid jobs"},
+        false});
     return {};
   }
   const Record& record = found->second;
   if (record.state == RecordState::Failed || record.state == RecordState::Cancelled) {
-    updates_.push_back(Ended{job, Error{record.state == RecordState::Failed ? ErrorCode::JobFailed : ErrorCode::Cancelled,
-                                        "job " + job::short_text(job) + " is over: " + record.reason}, false});
+    updates_.push_back(Ended{job,
+                             Error{record.state == RecordState::Failed ? ErrorCode::JobFailed : ErrorCode::Cancelled,
+                                   "job " + job::short_text(job) + " is over: " + record.reason},
+                             false});
     return {};
   }
   if (record.state == RecordState::Closed) {
-    updates_.push_back(Ended{job, Error{ErrorCode::NotFound, "job " + job::short_text(job) + " has been delivered before; run the command again for a new one"}, false});
+    updates_.push_back(
+        Ended{job,
+              Error{ErrorCode::NotFound,
+                    "job " + job::short_text(job) + " has been delivered before; run the command again for a new one"},
+              false});
     return {};
   }
   start_task(now, record, true).previews = previews;
@@ -118,16 +128,19 @@ wire::Effects Client::ask(const Now& now, NodePin node, wire::Message message) {
   return finish(now);
 }
 
-std::vector<Update> Client::take_updates() { return std::exchange(updates_, {}); }
+std::vector<Update> Client::take_updates() {
+  return std::exchange(updates_, {});
+}
 
-// ---- beginning -------------------------------------------------------------------------------------------------------
+// ---- beginning
 
 void Client::begin(const Now& now, JobRequest request) {
   const job::Digest wanted = fingerprint(request.service, request.parameters, request.inputs);
   if (!request.fresh) {
     for (const auto& [id, record] : records_) {
       const bool unfinished = record.state == RecordState::Unfinished || record.state == RecordState::Verified;
-      if (!unfinished || fingerprint(record.service, record.parameters, record.inputs) != wanted || task_of(id)) continue;
+      if (!unfinished || fingerprint(record.service, record.parameters, record.inputs) != wanted || task_of(id))
+        continue;
       Task& task = start_task(now, record, true);
       task.has_inputs = true;
       task.previews = request.previews;
@@ -168,13 +181,14 @@ Client::Task& Client::start_task(const Now& now, const Record& record, bool resu
   if (resumed && record.state == RecordState::Unfinished) {
     const auto open = std::count_if(record.attempts.begin(), record.attempts.end(),
                                     [](const Attempt& attempt) { return attempt.state != AttemptState::Over; });
-    say(task, open == 0 ? "going on with job " + job::short_text(record.id) + ", which no node has"
-                        : "going on with job " + job::short_text(record.id) + " at " + record.attempts.back().node_name);
+    say(task, open == 0
+                  ? "going on with job " + job::short_text(record.id) + ", which no node has"
+                  : "going on with job " + job::short_text(record.id) + " at " + record.attempts.back().node_name);
   }
   return task;
 }
 
-// ---- events ----------------------------------------------------------------------------------------------------------
+// ---- events
 
 wire::Effects Client::handle(const Now& now, const wire::Event& event) {
   if (const auto* entropy = std::get_if<wire::Entropy>(&event)) ids_.seed(entropy->seed);
@@ -205,7 +219,8 @@ wire::Effects Client::handle(const Now& now, const wire::Event& event) {
     const auto key = links_.on(now, *failed);
     // Refused: they will not have us. Unverified: their certificate does not hold; asking again changes neither.
     const ErrorCode code = failed->error.code;
-    if (key && (code == ErrorCode::Refused || code == ErrorCode::Unverified)) refused_[*key] = {ErrorCode::Refused, failed->error.message};
+    if (key && (code == ErrorCode::Refused || code == ErrorCode::Unverified))
+      refused_[*key] = {ErrorCode::Refused, failed->error.message};
   } else if (const auto* received = std::get_if<wire::Received>(&event)) {
     on_message(now, *received);
   } else if (const auto* stream = std::get_if<wire::StreamReceived>(&event)) {
@@ -217,7 +232,9 @@ wire::Effects Client::handle(const Now& now, const wire::Event& event) {
   } else if (const auto* storage = std::get_if<wire::StorageFailed>(&event)) {
     // Nothing of the pass was done. What is not on disk is not begun: every job stops here, resumable from what is.
     for (auto& [id, task] : tasks_) {
-      if (!task->ended) end(*task, Error{ErrorCode::Storage, "the client's journal cannot be written: " + storage->error.message}, true);
+      if (!task->ended)
+        end(*task, Error{ErrorCode::Storage, "the client's journal cannot be written: " + storage->error.message},
+            true);
     }
   }
   return finish(now);
@@ -245,7 +262,8 @@ void Client::step(const Now& now, Task& task) {
   if (task.record.state == RecordState::Verified) {
     if (!std::exchange(task.announced, true)) {
       const std::size_t winner = *task.record.winner;
-      updates_.push_back(ResultVerified{task.record.id, task.record.attempts[winner].job, task.record, name_of(task, winner)});
+      updates_.push_back(
+          ResultVerified{task.record.id, task.record.attempts[winner].job, task.record, name_of(task, winner)});
     }
     return;
   }
@@ -253,7 +271,7 @@ void Client::step(const Now& now, Task& task) {
     if (task.record.attempts[i].state != AttemptState::Over) step_run(now, task, i);
     if (task.ended || task.record.state != RecordState::Unfinished) return;
   }
-  const Duration patience = task.pin ? options_.pinned_patience : options_.patience;
+  const Duration patience = patience_of(task);
   bool hopeful = false, open = false;
   for (std::size_t i = 0; i < task.runs.size(); ++i) {
     if (task.record.attempts[i].state == AttemptState::Over) continue;
@@ -265,14 +283,23 @@ void Client::step(const Now& now, Task& task) {
     if (task.placing) stop_placing(task);
     return;
   }
-  if (task.pin && open) {
-    return give_up(now, task, {ErrorCode::Unreachable, "node " + task.pin->name + " cannot be reached (" + why_not(task.runs.back().link) + "); run the command again later, or without --node"});
+  if ((task.pin || !task.has_inputs) && open) {
+    return give_up(now, task,
+                   {ErrorCode::Unreachable, "node " + name_of(task, task.runs.size() - 1) + " cannot be reached (" +
+                                                why_not(task.runs.back().link) + "); run the command again later" +
+                                                (task.pin ? ", or without --node" : "")});
+  }
+  if (!task.has_inputs && !open) {
+    return give_up(now, task,
+                   {ErrorCode::NotFound, "no node has job " + job::short_text(task.record.id) +
+                                             "; run the command that began it again, it will send the scan"});
   }
   if (!task.placing) {
     if (open && !task.record.attempts.empty()) {
       say(task, "node " + name_of(task, task.runs.size() - 1) + " cannot be reached; trying another");
       for (std::size_t i = 0; i < task.runs.size(); ++i) {
-        if (task.record.attempts[i].state != AttemptState::Over) task.excluded[task.record.attempts[i].node] = now.instant + options_.lost_pause;
+        if (task.record.attempts[i].state != AttemptState::Over)
+          task.excluded[task.record.attempts[i].node] = now.instant + options_.lost_pause;
       }
     }
     begin_placing(now, task);
@@ -306,7 +333,7 @@ void Client::on_message(const Now& now, const wire::Received& received) {
         } else if constexpr (std::is_same_v<M, wire::OpenRefused> || std::is_same_v<M, wire::JobStatus> ||
                              std::is_same_v<M, wire::JobRefused>) {
           if constexpr (std::is_same_v<M, wire::JobRefused>) {
-            if (message.job == job::JobId{}) return answer();   // about no job: a question was refused
+            if (message.job == job::JobId{}) return answer();  // about no job: a question was refused
           }
           to_run(message.job, message);
         } else if constexpr (std::is_same_v<M, wire::StreamOffer>) {
@@ -390,7 +417,7 @@ std::optional<Instant> Client::next_deadline() const {
       earliest(next, run.answer_due);
       earliest(next, run.retry_at);
       if (run.down_since && !task->placing) {
-        const Instant over = *run.down_since + (task->pin ? options_.pinned_patience : options_.patience);
+        const Instant over = *run.down_since + patience_of(*task);
         if (over > seen_) earliest(next, over);  // passed before: another node has been found meanwhile
       }
     }
@@ -399,7 +426,7 @@ std::optional<Instant> Client::next_deadline() const {
   return next;
 }
 
-// ---- small things ----------------------------------------------------------------------------------------------------
+// ---- small things
 
 void Client::save(const Record& record) {
   records_[record.id] = record;
@@ -415,6 +442,11 @@ void Client::remember_node(const Now& now, const wire::Peer& peer, const wire::T
                     found->second.target.transport_key == target.transport_key;
   known_nodes_[peer.name] = node;
   if (!same) effects_.push_back(wire::Persist{row_of(node)});
+}
+
+// With no other node to go to, patience is longer.
+Duration Client::patience_of(const Task& task) const {
+  return task.pin || !task.has_inputs ? options_.pinned_patience : options_.patience;
 }
 
 Client::Task* Client::task_of(job::JobId job) {
@@ -440,7 +472,8 @@ std::string Client::name_of(const Task& task, std::size_t index) const {
 void Client::prune() {
   std::vector<std::pair<WallTime, job::JobId>> over;
   for (const auto& [id, record] : records_) {
-    if (record.state != RecordState::Unfinished && record.state != RecordState::Verified) over.emplace_back(record.created, id);
+    if (record.state != RecordState::Unfinished && record.state != RecordState::Verified)
+      over.emplace_back(record.created, id);
   }
   if (over.size() <= options_.remembered_max) return;
   std::sort(over.begin(), over.end());
@@ -492,6 +525,8 @@ std::string Client::why_not(const LinkKey& key) const {
   return link != nullptr && link->last_error ? link->last_error->message : "no answer yet";
 }
 
-void Client::say(const Task& task, std::string sentence) { updates_.push_back(Said{task.record.id, std::move(sentence)}); }
+void Client::say(const Task& task, std::string sentence) {
+  updates_.push_back(Said{task.record.id, std::move(sentence)});
+}
 
 }  // namespace tomogrid::client

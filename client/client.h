@@ -7,9 +7,10 @@
 // A job:  placing -> attempt(s) -> verified -> delivered -> closed
 //   placing   a manager picks the node. No manager reachable, but adverts seen: the same pure placement, here. A pinned
 //             node needs neither: its address is given, remembered, or in an advert.
-//   attempt   in the journal before it is opened. Cut off: the session is dialled again and the transfer resumes. Longer
-//             than `patience` without the node: the next node, the old one staying open; the first receipt that verifies
-//             wins, the others are cancelled when they can be reached, and an update says so. A refusal asks again.
+//   attempt   in the journal before it is opened. Cut off: the session is dialled again and the transfer resumes.
+//             Longer than `patience` without the node: the next node, the old one staying open; the first receipt that
+//             verifies wins, the others are cancelled when they can be reached, and an update says so. A refusal asks
+//             again.
 //   verified  signature, federation, job, client, node, service, parameters, hashes of all inputs as sent and of all
 //             outputs as received agree with the receipt, and everything is on disk here.
 //   delivered the edge says so (delivered()), after its own fsync and rename; only then is the node told (Collected).
@@ -43,62 +44,105 @@ using LinkKey = registry::Dialer::Key;
 inline constexpr std::uint64_t kClientDial = std::uint64_t{1} << 62;
 
 struct ClientOptions {
-  std::vector<wire::Target> managers;                    // tried in this order
-  std::vector<wire::Target> registries;                  // all watched; discovered ones join
-  std::vector<KnownNode> nodes;                          // configured; what the journal remembers and adverts say is newer
-  std::chrono::milliseconds find{20'000};                // nobody reachable for so long: give up (the job stays resumable)
-  std::chrono::milliseconds listen{1'500};               // without a manager: for a registry to have told all it knows
-  std::chrono::milliseconds look_again{500};             // without a manager: between two looks while nothing is free
-  std::chrono::milliseconds answer{15'000};              // a session without the answer that is due: begin it again
-  std::chrono::milliseconds patience{6'000};             // a node out of reach for so long: try the next one
-  std::chrono::milliseconds pinned_patience{60'000};     // the same when the user named the node: then give up
-  std::chrono::milliseconds refused_pause{2'000};        // a node that had no room is not asked again for so long
-  std::chrono::milliseconds lost_pause{30'000};          // nor one that failed or vanished
-  std::chrono::milliseconds farewell{3'000};             // for the last words: Collected, Cancel
+  std::vector<wire::Target> managers;                 // tried in this order
+  std::vector<wire::Target> registries;               // all watched; discovered ones join
+  std::vector<KnownNode> nodes;                       // configured; what the journal remembers and adverts say is newer
+  std::chrono::milliseconds find{20'000};             // nobody reachable for so long: give up (the job stays resumable)
+  std::chrono::milliseconds listen{1'500};            // without a manager: for a registry to have told all it knows
+  std::chrono::milliseconds look_again{500};          // without a manager: between two looks while nothing is free
+  std::chrono::milliseconds answer{15'000};           // a session without the answer that is due: begin it again
+  std::chrono::milliseconds patience{6'000};          // a node out of reach for so long: try the next one
+  std::chrono::milliseconds pinned_patience{60'000};  // the same when the user named the node: then give up
+  std::chrono::milliseconds refused_pause{2'000};     // a node that had no room is not asked again for so long
+  std::chrono::milliseconds lost_pause{30'000};       // nor one that failed or vanished
+  std::chrono::milliseconds farewell{3'000};          // for the last words: Collected, Cancel
   std::size_t attempts_max = 16;
-  std::size_t remembered_max = 1000;                     // jobs that are over, in the journal
-  std::size_t fetches_max = 6;                           // broken transfers of results from one node
+  std::size_t remembered_max = 1000;  // jobs that are over, in the journal
+  std::size_t fetches_max = 6;        // broken transfers of results from one node
 };
 
 // A node that the user named, by name or by address.
 struct NodePin {
-  std::string name;                                      // for people, and to look up when there is no target
+  std::string name;  // for people, and to look up when there is no target
   std::optional<wire::Target> target;
 };
 
 struct JobRequest {
   job::ServiceName service;
-  job::Parameters parameters;                            // as given
+  job::Parameters parameters;  // as given
   job::Needs needs;
-  std::vector<job::StreamFact> inputs;                   // with roots; the stream store holds their content
+  std::vector<job::StreamFact> inputs;  // with roots; the stream store holds their content
   std::vector<std::string> outputs_required;
   std::optional<NodePin> node;
-  bool fresh = false;                                    // do not go on with an unfinished job of equal content
-  bool previews = false;                                 // store them as they come
+  bool fresh = false;     // do not go on with an unfinished job of equal content
+  bool previews = false;  // store them as they come
 };
 
-// ---- Updates: what the edge hears ------------------------------------------------------------------------------------
+// ---- Updates: what the edge hears
 // The job has its id. `resumed`: a record was found. First of all updates of a job.
-struct Started { job::JobId job; job::ServiceName service; bool resumed = false; };
+struct Started {
+  job::JobId job;
+  job::ServiceName service;
+  bool resumed = false;
+};
 // Streams of `stream_job` (what the wire calls the job at one node) are those of `job`.
-struct AttemptOpened { job::JobId job; job::JobId stream_job; std::string node; };
+struct AttemptOpened {
+  job::JobId job;
+  job::JobId stream_job;
+  std::string node;
+};
 // The queue: a manager's answer, or this client's own when it places by itself.
-struct InQueue { job::JobId job; std::uint32_t position = 0; std::optional<Seconds> earliest; std::string reason; };
-struct StatusChanged { job::JobId job; std::string node; wire::JobStatus status; };
-struct WorkerNotice { job::JobId job; std::string code; std::string message; };
+struct InQueue {
+  job::JobId job;
+  std::uint32_t position = 0;
+  std::optional<Seconds> earliest;
+  std::string reason;
+};
+struct StatusChanged {
+  job::JobId job;
+  std::string node;
+  wire::JobStatus status;
+};
+struct WorkerNotice {
+  job::JobId job;
+  std::string code;
+  std::string message;
+};
 // What the client did by itself, as a sentence: lost nodes, resumed transfers, second runs.
-struct Said { job::JobId job; std::string sentence; };
-struct PreviewStored { job::JobId job; wire::StreamKey key; };
+struct Said {
+  job::JobId job;
+  std::string sentence;
+};
+struct PreviewStored {
+  job::JobId job;
+  wire::StreamKey key;
+};
 // What is stored of this stream is not what its sender has: throw it away, it will be fetched anew.
-struct StreamSpoiled { wire::StreamKey key; };
+struct StreamSpoiled {
+  wire::StreamKey key;
+};
 // The result is here and verified: deliver it, then call delivered() (or leave it: the record stays verified).
-struct ResultVerified { job::JobId job; job::JobId stream_job; Record record; std::string node; };
-// Nothing more will come for this job in this run. `error` empty: delivered and closed. `resumable`: asking again goes on.
-struct Ended { job::JobId job; std::optional<Error> error; bool resumable = false; };
+struct ResultVerified {
+  job::JobId job;
+  job::JobId stream_job;
+  Record record;
+  std::string node;
+};
+// Nothing more will come for this job in this run. `error` empty: delivered and closed. `resumable`: asking again goes
+// on.
+struct Ended {
+  job::JobId job;
+  std::optional<Error> error;
+  bool resumable = false;
+};
 // Answer to ask(): a node's message, or why there is none.
-struct Answered { std::string node; std::optional<wire::Message> message; std::optional<Error> error; };
-using Update = std::variant<Started, AttemptOpened, InQueue, StatusChanged, WorkerNotice, Said, PreviewStored, StreamSpoiled,
-                            ResultVerified, Ended, Answered>;
+struct Answered {
+  std::string node;
+  std::optional<wire::Message> message;
+  std::optional<Error> error;
+};
+using Update = std::variant<Started, AttemptOpened, InQueue, StatusChanged, WorkerNotice, Said, PreviewStored,
+                            StreamSpoiled, ResultVerified, Ended, Answered>;
 
 class Client final : public wire::Machine {
  public:
@@ -129,8 +173,8 @@ class Client final : public wire::Machine {
   const std::map<job::JobId, Record>& records() const { return records_; }
 
  private:
-  struct Run;    // one attempt in this process
-  struct Task;   // one job in this process
+  struct Run;   // one attempt in this process
+  struct Task;  // one job in this process
   struct Question;
 
   // client.cpp
@@ -161,11 +205,14 @@ class Client final : public wire::Machine {
   // attempts.cpp
   void step_run(const wire::Now& now, Task& task, std::size_t index);
   void open(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer);
-  void on(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer, const wire::OpenRefused& message);
+  void on(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer,
+          const wire::OpenRefused& message);
   void on(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer, const wire::JobStatus& message);
   void on(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer, const wire::JobRefused& message);
-  void on(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer, const wire::StreamOffer& message);
-  void on_finished(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer, const wire::JobStatus& status);
+  void on(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer,
+          const wire::StreamOffer& message);
+  void on_finished(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer,
+                   const wire::JobStatus& status);
   void fetch(const wire::Now& now, Task& task, std::size_t index, const wire::Peer& peer);
   void received(const wire::Now& now, Task& task, std::size_t index, const wire::StreamReceived& event);
   void sent(const wire::Now& now, Task& task, std::size_t index, const wire::StreamSent& event);
@@ -175,16 +222,17 @@ class Client final : public wire::Machine {
   // ending.cpp
   void win(const wire::Now& now, Task& task, std::size_t index);
   void step_closing(const wire::Now& now, Task& task);
-  void fail(const wire::Now& now, Task& task, Error error);        // for good
-  void give_up(const wire::Now& now, Task& task, Error error);     // for this run
+  void fail(const wire::Now& now, Task& task, Error error);     // for good
+  void give_up(const wire::Now& now, Task& task, Error error);  // for this run
   void end(Task& task, std::optional<Error> error, bool resumable);
 
+  Duration patience_of(const Task& task) const;
   Task* task_of(job::JobId job);
   std::pair<Task*, std::size_t> run_of(const LinkKey& key, job::JobId stream_job);
-  const wire::Peer* peer_of(const LinkKey& key) const;          // null: no session now
-  unsigned failures_of(const LinkKey& key) const;               // dials in a row that failed
-  std::string why_not(const LinkKey& key) const;                // why the last one did
-  const Error* refused(const LinkKey& key) const;               // they answered, and the answer was no
+  const wire::Peer* peer_of(const LinkKey& key) const;  // null: no session now
+  unsigned failures_of(const LinkKey& key) const;       // dials in a row that failed
+  std::string why_not(const LinkKey& key) const;        // why the last one did
+  const Error* refused(const LinkKey& key) const;       // they answered, and the answer was no
   std::string name_of(const Task& task, std::size_t index) const;
   void say(const Task& task, std::string sentence);
 
@@ -193,17 +241,17 @@ class Client final : public wire::Machine {
   wire::IdSource ids_;
   registry::Dialer links_;
   registry::Watcher watcher_;
-  std::map<LinkKey, Error> refused_;                              // who will not speak with us, and why
+  std::map<LinkKey, Error> refused_;  // who will not speak with us, and why
   bool recovered_ = false;
-  Instant seen_{};                                                // of the last call
-  std::vector<JobRequest> waiting_requests_;                      // until Recovered
+  Instant seen_{};                            // of the last call
+  std::vector<JobRequest> waiting_requests_;  // until Recovered
   std::vector<std::pair<job::JobId, bool>> waiting_attaches_;
   std::vector<job::JobId> waiting_cancels_;
   std::map<job::JobId, Record> records_;
   std::map<std::string, KnownNode> known_nodes_;
   std::map<job::JobId, std::unique_ptr<Task>> tasks_;
   std::deque<std::unique_ptr<Question>> questions_;
-  wire::Effects effects_;                                         // of the call under way
+  wire::Effects effects_;  // of the call under way
   std::vector<Update> updates_;
 };
 

@@ -22,7 +22,8 @@ std::filesystem::path output_path(const Streams& streams, const Record& record, 
 }
 
 bool has_output(const Record& record, const std::string& name) {
-  return std::any_of(record.outputs.begin(), record.outputs.end(), [&name](const auto& output) { return output.name == name; });
+  return std::any_of(record.outputs.begin(), record.outputs.end(),
+                     [&name](const auto& output) { return output.name == name; });
 }
 
 }  // namespace
@@ -31,7 +32,8 @@ bool outputs_are_here(const Streams& streams, const Record& record) {
   if (!record.winner) return false;
   return std::all_of(record.outputs.begin(), record.outputs.end(), [&](const job::StreamFact& output) {
     std::error_code error;
-    return std::filesystem::file_size(output_path(streams, record, output.name), error) == output.length.count() && !error;
+    return std::filesystem::file_size(output_path(streams, record, output.name), error) == output.length.count() &&
+           !error;
   });
 }
 
@@ -73,7 +75,8 @@ Result<std::vector<std::string>> deliver(const Streams& streams, const Record& r
     }
   }
   if (!delivery.receipt.empty()) {
-    if (auto saved = write_file(delivery.receipt, bytes_of(encode(file, *receipt, node_name))); !saved) return saved.error();
+    if (auto saved = write_file(delivery.receipt, bytes_of(encode(file, *receipt, node_name))); !saved)
+      return saved.error();
     written.push_back(delivery.receipt);
   }
   return written;
@@ -84,8 +87,10 @@ Result<void> can_deliver(const Delivery& delivery) {
     if (auto can = image::can_save_volume(output); !can) return can;
     std::filesystem::path folder = std::filesystem::path(output).parent_path();
     if (folder.empty()) folder = ".";
-    if (!std::filesystem::is_directory(folder)) return Error{ErrorCode::NotFound, "no folder " + folder.string() + " to write " + output + " into"};
-    if (::access(folder.c_str(), W_OK | X_OK) != 0) return Error{ErrorCode::Storage, "folder " + folder.string() + " cannot be written to"};
+    if (!std::filesystem::is_directory(folder))
+      return Error{ErrorCode::NotFound, "no folder " + folder.string() + " to write " + output + " into"};
+    if (::access(folder.c_str(), W_OK | X_OK) != 0)
+      return Error{ErrorCode::Storage, "folder " + folder.string() + " cannot be written to"};
   }
   return {};
 }

@@ -36,8 +36,10 @@ std::string progress_bar(const std::string& node, const wire::JobStatus& status,
   const auto filled = static_cast<std::size_t>(std::lround(fraction * static_cast<double>(kBarWidth)));
   std::string percent = std::to_string(std::lround(fraction * 100));
   std::string text = "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '.') + "] " +
-                     std::string(3 - std::min<std::size_t>(3, percent.size()), ' ') + percent + " %  " + stage_of(status);
-  if (status.remaining && status.state == job::JobState::Running) text += ", " + human_seconds(status.remaining->count()) + " left";
+                     std::string(3 - std::min<std::size_t>(3, percent.size()), ' ') + percent + " %  " +
+                     stage_of(status);
+  if (status.remaining && status.state == job::JobState::Running)
+    text += ", " + human_seconds(status.remaining->count()) + " left";
   text += ", node " + printable(node);
   return text.substr(0, width > 1 ? width - 1 : width);
 }
@@ -46,12 +48,15 @@ std::string progress_line(const std::string& node, const wire::JobStatus& status
   const auto tenths = static_cast<int>(std::clamp(status.fraction, 0.0, 1.0) * 10);
   std::string text = printable(node) + ": ";
   if (status.state != job::JobState::Running) return text + stage_of(status);
-  return text + (status.stage.empty() ? "running" : printable(status.stage)) + ", " + std::to_string(tenths * 10) + " %";
+  return text + (status.stage.empty() ? "running" : printable(status.stage)) + ", " + std::to_string(tenths * 10) +
+         " %";
 }
 
 Display::Display(bool quiet) : quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1) {}
 
-Display::~Display() { clear(); }
+Display::~Display() {
+  clear();
+}
 
 void Display::clear() {
   if (!bar_shown_) return;

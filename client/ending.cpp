@@ -33,7 +33,8 @@ void Client::give_up(const Now&, Task& task, Error error) {
   end(task, std::move(error), true);
 }
 
-// Tells everyone who still has something of this job that it is over; as far as they can be reached before the deadline.
+// Tells everyone who still has something of this job that it is over; as far as they can be reached before the
+// deadline.
 void Client::step_closing(const Now& now, Task& task) {
   bool pending = false;
   std::string unreached;
@@ -59,7 +60,8 @@ void Client::step_closing(const Now& now, Task& task) {
     }
   }
   if (pending && now.instant < *task.closing_deadline) return;
-  if (pending) say(task, "no word from node " + unreached + ": what it has of the job is wiped when its retention ends");
+  if (pending)
+    say(task, "no word from node " + unreached + ": what it has of the job is wiped when its retention ends");
   end(task, task.final_error, false);
 }
 

@@ -16,7 +16,8 @@ namespace {
 using nlohmann::json;
 
 // The decision's content when its signer could decide, signed it, and its figures lead to its winner.
-Result<wire::DecisionRecord> judge_decision(const KeptDecision& kept, const certs::Anchor& anchor, const certs::CertificateChain& own) {
+Result<wire::DecisionRecord> judge_decision(const KeptDecision& kept, const certs::Anchor& anchor,
+                                            const certs::CertificateChain& own) {
   const auto unread = wire::decode_decision(kept.decision.body);
   if (!unread) return Error{ErrorCode::Unverified, "tampered: " + unread.error().message};
   auto chain = kept.chain.empty() ? Result<certs::CertificateChain>(own) : certs::decode_chain(kept.chain);
@@ -25,7 +26,8 @@ Result<wire::DecisionRecord> judge_decision(const KeptDecision& kept, const cert
   nobody.federation = anchor.federation;
   const auto signer = certs::verify_chain(*chain, anchor, unread->decided, nobody);
   if (!signer) return Error{ErrorCode::Unverified, "its signer cannot be trusted: " + signer.error().message};
-  if (signer->member != unread->decided_by) return Error{ErrorCode::Unverified, "tampered: it names another decider than its signer"};
+  if (signer->member != unread->decided_by)
+    return Error{ErrorCode::Unverified, "tampered: it names another decider than its signer"};
   if (signer->member != unread->client && !signer->certificate.roles.contains(certs::Role::Manager)) {
     return Error{ErrorCode::Unverified, "its signer is not a manager"};
   }
@@ -44,9 +46,11 @@ std::string node_name(const Record& record, const certs::MemberId& node) {
 void print_candidate(const Record& record, const wire::DecisionRecord& decision, const wire::Candidate& candidate) {
   const std::uint32_t free = candidate.cores_free - std::min(candidate.cores_free, candidate.cores_held);
   char figures[160];
-  std::snprintf(figures, sizeof figures, "  %-12s %3u of %3u cores free (%u held), %.1f GFLOP/s a core: %.1f GFLOP/s, seen %lld ms before",
+  std::snprintf(figures, sizeof figures,
+                "  %-12s %3u of %3u cores free (%u held), %.1f GFLOP/s a core: %.1f GFLOP/s, seen %lld ms before",
                 node_name(record, candidate.node).c_str(), free, candidate.cores_total, candidate.cores_held,
-                candidate.rate_per_core.count() / 1e9, candidate.rate_per_core.count() / 1e9 * free, static_cast<long long>(candidate.age.count()));
+                candidate.rate_per_core.count() / 1e9, candidate.rate_per_core.count() / 1e9 * free,
+                static_cast<long long>(candidate.age.count()));
   std::cout << figures;
   if (decision.winner == candidate.node) {
     std::cout << "  <- chosen, " << decision.grant.cores << " cores granted";
@@ -59,22 +63,31 @@ void print_candidate(const Record& record, const wire::DecisionRecord& decision,
 json as_json(const wire::DecisionRecord& decision) {
   json candidates = json::array();
   for (const wire::Candidate& one : decision.candidates) {
-    candidates.push_back({{"node", certs::to_string(one.node)}, {"cores_free", one.cores_free}, {"cores_held", one.cores_held},
-                          {"gflops_per_core", one.rate_per_core.count() / 1e9}, {"age_ms", one.age.count()},
-                          {"draining", one.draining}, {"rejection", one.rejection}});
+    candidates.push_back({{"node", certs::to_string(one.node)},
+                          {"cores_free", one.cores_free},
+                          {"cores_held", one.cores_held},
+                          {"gflops_per_core", one.rate_per_core.count() / 1e9},
+                          {"age_ms", one.age.count()},
+                          {"draining", one.draining},
+                          {"rejection", one.rejection}});
   }
-  json value{{"request", job::to_string(decision.place.request)}, {"decided_by", certs::to_string(decision.decided_by)},
-             {"decided", iso_time(decision.decided.unix_ms)}, {"candidates", candidates}, {"candidates_left_out", decision.candidates_left_out}};
+  json value{{"request", job::to_string(decision.place.request)},
+             {"decided_by", certs::to_string(decision.decided_by)},
+             {"decided", iso_time(decision.decided.unix_ms)},
+             {"candidates", candidates},
+             {"candidates_left_out", decision.candidates_left_out}};
   if (decision.winner) value["winner"] = certs::to_string(*decision.winner);
   return value;
 }
 
 void print(const Record& record, const wire::DecisionRecord& decision, bool by_client) {
-  std::cout << iso_time(decision.decided.unix_ms) << "  " << (by_client ? "this client, without a manager," : "manager " + certs::short_text(decision.decided_by))
+  std::cout << iso_time(decision.decided.unix_ms) << "  "
+            << (by_client ? "this client, without a manager," : "manager " + certs::short_text(decision.decided_by))
             << (decision.winner ? " chose " + node_name(record, *decision.winner) : " found no node") << " among "
             << decision.candidates.size() + decision.candidates_left_out << "\n";
   for (const wire::Candidate& candidate : decision.candidates) print_candidate(record, decision, candidate);
-  if (decision.candidates_left_out > 0) std::cout << "  and " << decision.candidates_left_out << " more that ranked behind\n";
+  if (decision.candidates_left_out > 0)
+    std::cout << "  and " << decision.candidates_left_out << " more that ranked behind\n";
   std::cout << "  its signature holds, and its figures lead to the same winner again\n";
 }
 
@@ -86,7 +99,9 @@ int run_explain(const Arguments& arguments) {
   const bool quiet = arguments.flag("json");
   json decisions = json::array(), attempts = json::array();
   int status = 0;
-  if (record.decisions.empty() && !quiet) std::cout << "no placement decision: " << (record.attempts.empty() ? "none was made yet" : "the node was named by the user") << "\n";
+  if (record.decisions.empty() && !quiet)
+    std::cout << "no placement decision: "
+              << (record.attempts.empty() ? "none was made yet" : "the node was named by the user") << "\n";
   for (const KeptDecision& kept : record.decisions) {
     const auto decision = judge_decision(kept, member->identity().anchor(), member->identity().chain());
     if (!decision) {
@@ -101,16 +116,25 @@ int run_explain(const Arguments& arguments) {
     if (!quiet) print(record, *decision, kept.chain.empty());
   }
   for (const Attempt& attempt : record.attempts) {
-    attempts.push_back({{"node", attempt.node_name}, {"state", std::string(to_string(attempt.state))}, {"reason", attempt.reason}, {"opened", iso_time(attempt.opened.unix_ms)}});
+    attempts.push_back({{"node", attempt.node_name},
+                        {"state", std::string(to_string(attempt.state))},
+                        {"reason", attempt.reason},
+                        {"opened", iso_time(attempt.opened.unix_ms)}});
     if (!quiet) {
-      std::cout << iso_time(attempt.opened.unix_ms) << "  asked node " << attempt.node_name << ": " << to_string(attempt.state)
-                << (attempt.reason.empty() ? "" : ", " + printable(attempt.reason)) << "\n";
+      std::cout << iso_time(attempt.opened.unix_ms) << "  asked node " << attempt.node_name << ": "
+                << to_string(attempt.state) << (attempt.reason.empty() ? "" : ", " + printable(attempt.reason)) << "\n";
     }
   }
   if (quiet) {
-    std::cout << json{{"job", job::to_string(record.id)}, {"state", std::string(to_string(record.state))}, {"decisions", decisions}, {"attempts", attempts}}.dump() << "\n";
+    std::cout << json{{"job", job::to_string(record.id)},
+                      {"state", std::string(to_string(record.state))},
+                      {"decisions", decisions},
+                      {"attempts", attempts}}
+                     .dump()
+              << "\n";
   } else {
-    std::cout << "job " << job::short_text(record.id) << " is " << to_string(record.state) << (record.reason.empty() ? "" : ": " + printable(record.reason)) << "\n";
+    std::cout << "job " << job::short_text(record.id) << " is " << to_string(record.state)
+              << (record.reason.empty() ? "" : ": " + printable(record.reason)) << "\n";
   }
   return status;
 }
@@ -121,7 +145,9 @@ Command explain_command() {
   return {.name = "tomogrid explain",
           .summary = "why was this node chosen? the signed decision in words, and whether it holds",
           .usage = "JOB [options]",
-          .description = "Checks the decider's certificate and signature and replays the decision from its figures. Exit status 12 when it was tampered with.",
+          .description =
+              "Checks the decider's certificate and signature and replays the decision from its figures. Exit status "
+              "12 when it was tampered with.",
           .options = with_settings({}),
           .examples = {"tomogrid explain 7f3a", "tomogrid explain 7f3a --json"},
           .positional_min = 1,

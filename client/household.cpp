@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Whoever reads this folder holds every member's keys anyway: the passphrase lies beside what it seals, and its seal is cheap.
+// Whoever reads this folder holds every member's keys anyway: the passphrase lies beside what it seals, and its seal is
+// cheap.
 std::unique_ptr<certs::Passphrase> passphrase_of(const fs::path& folder) {
   const fs::path file = folder / "authority.passphrase";
   if (!fs::exists(file)) write_file(file, bytes_of(to_hex(certs::random_bytes<16>())), FileMode::Private).or_throw();
@@ -29,16 +30,22 @@ std::unique_ptr<certs::Authority> open_or_create(const fs::path& folder, WallTim
   const auto passphrase = passphrase_of(folder);
   const fs::path place = folder / "authority";
   if (!fs::exists(place / "anchor.cert")) {
-    certs::create_authority(place, "up." + to_hex(certs::random_bytes<3>()), *passphrase, now, certs::SealCost::minimal()).or_throw();
+    certs::create_authority(place, "up." + to_hex(certs::random_bytes<3>()), *passphrase, now,
+                            certs::SealCost::minimal())
+        .or_throw();
   }
   return certs::open_authority(place, *passphrase).or_throw();
 }
 
-void admit(certs::Authority& authority, const fs::path& folder, const std::string& name, certs::Roles roles, WallTime now) {
+void admit(certs::Authority& authority, const fs::path& folder, const std::string& name, certs::Roles roles,
+           WallTime now) {
   if (certs::load_identity(folder, now)) return;
-  fs::remove_all(folder);   // absent, expired or half made: a new one
-  (void)authority.revoke(name, now);   // of a live one whose keys are gone; NotFound otherwise
-  const auto request = certs::create_member(folder, {.name = name, .roles = roles, .groups = {}, .federation = authority.anchor().federation}, now).or_throw();
+  fs::remove_all(folder);             // absent, expired or half made: a new one
+  (void)authority.revoke(name, now);  // of a live one whose keys are gone; NotFound otherwise
+  const auto request =
+      certs::create_member(
+          folder, {.name = name, .roles = roles, .groups = {}, .federation = authority.anchor().federation}, now)
+          .or_throw();
   certs::Terms terms;
   terms.roles = roles;
   terms.quota.jobs = 64;
@@ -53,7 +60,8 @@ Household::Household(fs::path folder, unsigned nodes, WallTime now) : folder_(st
   lock_ = ::open((folder_ / "up.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
   if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     if (lock_ >= 0) ::close(lock_);
-    throw Failure(ErrorCode::Conflict, "a federation of " + folder_.string() + " is up already, or the folder cannot be written");
+    throw Failure(ErrorCode::Conflict,
+                  "a federation of " + folder_.string() + " is up already, or the folder cannot be written");
   }
   make_private_folder(folder_ / "log");
   const auto authority = open_or_create(folder_, now);

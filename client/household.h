@@ -1,5 +1,6 @@
-// The members of a federation on one machine, for trying things: authority, registry, manager, nodes, a clinician and an
-// administrator, all under one folder. Made once and kept, so that receipts stay verifiable and jobs survive a restart.
+// The members of a federation on one machine, for trying things: authority, registry, manager, nodes, a clinician and
+// an administrator, all under one folder. Made once and kept, so that receipts stay verifiable and jobs survive a
+// restart.
 //
 //   DIR/authority  DIR/members/NAME  DIR/NAME (a role's own state)  DIR/client.ini  DIR/log/NAME.log
 #pragma once

@@ -25,7 +25,9 @@ Live ask_nodes(Session& session, const std::vector<Record>& records) {
   for (const Record& record : records) {
     if (record.state != RecordState::Unfinished) continue;
     for (const Attempt& attempt : record.attempts) {
-      if (attempt.state != AttemptState::Over) nodes.try_emplace(attempt.target.transport_key, NodePin{attempt.node_name, attempt.target});   // the newest record knows its address best
+      if (attempt.state != AttemptState::Over)
+        nodes.try_emplace(attempt.target.transport_key,
+                          NodePin{attempt.node_name, attempt.target});  // the newest record knows its address best
     }
   }
   Live live;
@@ -67,7 +69,8 @@ Standing standing_of(const Record& record, const Live& live) {
     const auto status = live.find(attempt.job);
     if (status == live.end() || record.state != RecordState::Unfinished) continue;
     standing.state = std::string(job::to_string(status->second.state));
-    std::transform(standing.state.begin(), standing.state.end(), standing.state.begin(), [](char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(standing.state.begin(), standing.state.end(), standing.state.begin(),
+                   [](char c) { return static_cast<char>(std::tolower(c)); });
     standing.detail = std::to_string(static_cast<int>(status->second.fraction * 100)) + " %";
     if (status->second.remaining) standing.detail += ", " + human_seconds(status->second.remaining->count()) + " left";
   }
@@ -79,7 +82,9 @@ int run_jobs(const Arguments& arguments) {
   Session session(arguments);
   std::vector<Record> records = all_records(session.journal());
   if (arguments.flag("unfinished")) {
-    std::erase_if(records, [](const Record& record) { return record.state != RecordState::Unfinished && record.state != RecordState::Verified; });
+    std::erase_if(records, [](const Record& record) {
+      return record.state != RecordState::Unfinished && record.state != RecordState::Verified;
+    });
   }
   const Live live = arguments.flag("offline") ? Live{} : ask_nodes(session, records);
   json list = json::array();
@@ -88,14 +93,21 @@ int run_jobs(const Arguments& arguments) {
     const auto delivery = session.journal().delivery(record.id);
     const std::vector<std::string> outputs = delivery ? delivery->outputs : std::vector<std::string>{};
     if (arguments.flag("json")) {
-      list.push_back({{"job", job::to_string(record.id)}, {"service", job::to_string(record.service)}, {"state", standing.state},
-                      {"node", standing.node}, {"detail", standing.detail}, {"created", iso_time(record.created.unix_ms)},
-                      {"attempts", record.attempts.size()}, {"outputs", outputs}});
+      list.push_back({{"job", job::to_string(record.id)},
+                      {"service", job::to_string(record.service)},
+                      {"state", standing.state},
+                      {"node", standing.node},
+                      {"detail", standing.detail},
+                      {"created", iso_time(record.created.unix_ms)},
+                      {"attempts", record.attempts.size()},
+                      {"outputs", outputs}});
       continue;
     }
-    std::cout << job::short_text(record.id) << "  " << iso_time(record.created.unix_ms) << "  " << job::to_string(record.service) << "  "
-              << standing.state << (standing.node.empty() ? "" : "  at " + standing.node)
-              << (standing.detail.empty() ? "" : "  " + printable(standing.detail)) << (outputs.empty() ? "" : "  -> " + outputs.front()) << "\n";
+    std::cout << job::short_text(record.id) << "  " << iso_time(record.created.unix_ms) << "  "
+              << job::to_string(record.service) << "  " << standing.state
+              << (standing.node.empty() ? "" : "  at " + standing.node)
+              << (standing.detail.empty() ? "" : "  " + printable(standing.detail))
+              << (outputs.empty() ? "" : "  -> " + outputs.front()) << "\n";
   }
   if (arguments.flag("json")) std::cout << list.dump() << "\n";
   if (records.empty() && !arguments.flag("json")) std::cerr << "no jobs\n";
@@ -108,14 +120,16 @@ int run_attach(const Arguments& arguments) {
   JobPlan plan;
   plan.attach = record.id;
   const auto kept = session.journal().delivery(record.id);
-  for (const std::string& output : arguments.texts("output")) plan.delivery.outputs.push_back(std::filesystem::absolute(output).string());
+  for (const std::string& output : arguments.texts("output"))
+    plan.delivery.outputs.push_back(std::filesystem::absolute(output).string());
   if (const auto receipt = arguments.optional_text("receipt")) {
     plan.delivery.receipt = std::filesystem::absolute(*receipt).string();
   } else if (!plan.delivery.outputs.empty()) {
     plan.delivery.receipt = plan.delivery.outputs.front() + ".receipt";
   }
   const bool open = record.state == RecordState::Unfinished || record.state == RecordState::Verified;
-  if (open && plan.delivery.outputs.empty() && (!kept || kept->outputs.empty()) && record.service.name.starts_with("recon.")) {
+  if (open && plan.delivery.outputs.empty() && (!kept || kept->outputs.empty()) &&
+      record.service.name.starts_with("recon.")) {
     throw Failure(ErrorCode::Usage, "-o is needed: the journal does not say where the volume goes");
   }
   can_deliver(plan.delivery).or_throw();
@@ -124,7 +138,12 @@ int run_attach(const Arguments& arguments) {
   if (outcome.detached) return static_cast<int>(ErrorCode::Interrupted);
   if (outcome.error) throw Failure(*outcome.error);
   if (quiet) {
-    std::cout << json{{"job", job::to_string(record.id)}, {"node", outcome.node}, {"files", outcome.files}, {"warnings", outcome.warnings}}.dump() << "\n";
+    std::cout << json{{"job", job::to_string(record.id)},
+                      {"node", outcome.node},
+                      {"files", outcome.files},
+                      {"warnings", outcome.warnings}}
+                     .dump()
+              << "\n";
   } else {
     for (const std::string& file : outcome.files) std::cout << file << "\n";
     if (outcome.report) std::cout << *outcome.report << "\n";
@@ -135,8 +154,10 @@ int run_attach(const Arguments& arguments) {
 int run_cancel(const Arguments& arguments) {
   Session session(arguments);
   const Record record = find_record(all_records(session.journal()), arguments.positional().front()).or_throw();
-  if (record.state == RecordState::Closed || record.state == RecordState::Failed || record.state == RecordState::Cancelled) {
-    throw Failure(ErrorCode::Conflict, "job " + job::short_text(record.id) + " is over already: " + std::string(to_string(record.state)));
+  if (record.state == RecordState::Closed || record.state == RecordState::Failed ||
+      record.state == RecordState::Cancelled) {
+    throw Failure(ErrorCode::Conflict,
+                  "job " + job::short_text(record.id) + " is over already: " + std::string(to_string(record.state)));
   }
   JobPlan plan;
   plan.attach = record.id;
@@ -158,7 +179,8 @@ Command jobs_command() {
           .summary = "jobs of this member, newest first: where each is and how far",
           .usage = "[options]",
           .description = "",
-          .options = with_settings({{"unfinished", "", "leave out what is delivered, failed or cancelled"}, {"offline", "", "only what the journal says; do not ask the nodes"}}),
+          .options = with_settings({{"unfinished", "", "leave out what is delivered, failed or cancelled"},
+                                    {"offline", "", "only what the journal says; do not ask the nodes"}}),
           .examples = {"tomogrid jobs", "tomogrid jobs --unfinished --json"},
           .run = run_jobs};
 }
@@ -167,9 +189,12 @@ Command attach_command() {
   return {.name = "tomogrid attach",
           .summary = "go on with a job: watch it, and write its result where it belongs",
           .usage = "JOB [-o VOLUME ...] [options]",
-          .description = "JOB is the beginning of a job's id (tomogrid jobs). Without -o the result goes where the command that began the job said.",
-          .options = with_settings({{"output,o", "FILE", "other places for the volume; several allowed", std::nullopt, true},
-                                    {"receipt", "FILE", "where the receipt goes [as the command that began the job said]"}}),
+          .description =
+              "JOB is the beginning of a job's id (tomogrid jobs). Without -o the result goes where the command that "
+              "began the job said.",
+          .options =
+              with_settings({{"output,o", "FILE", "other places for the volume; several allowed", std::nullopt, true},
+                             {"receipt", "FILE", "where the receipt goes [as the command that began the job said]"}}),
           .examples = {"tomogrid attach 7f3a", "tomogrid attach 7f3a -o other.nii.gz"},
           .positional_min = 1,
           .positional_max = 1,

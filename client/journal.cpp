@@ -36,10 +36,13 @@ void bind_text(sqlite3_stmt* statement, int index, std::string_view text) {
 
 std::string column(sqlite3_stmt* statement, int index) {
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, index));
-  return text != nullptr ? std::string(text, static_cast<std::size_t>(sqlite3_column_bytes(statement, index))) : std::string();
+  return text != nullptr ? std::string(text, static_cast<std::size_t>(sqlite3_column_bytes(statement, index)))
+                         : std::string();
 }
 
-bool run(sqlite3* database, const char* sql) { return sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK; }
+bool run(sqlite3* database, const char* sql) {
+  return sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK;
+}
 
 bool put(sqlite3* database, const wire::Row& row) {
   if (row.body.empty()) {
@@ -79,7 +82,9 @@ Journal::Journal(const std::filesystem::path& folder) {
   }
 }
 
-Journal::~Journal() { sqlite3_close(database_); }
+Journal::~Journal() {
+  sqlite3_close(database_);
+}
 
 Result<void> Journal::commit(const std::vector<wire::Row>& rows) {
   if (!run(database_, "BEGIN IMMEDIATE")) return storage(database_, "cannot begin");
@@ -97,7 +102,8 @@ Result<void> Journal::commit(const std::vector<wire::Row>& rows) {
 
 Result<std::vector<wire::Row>> Journal::recover() {
   std::vector<wire::Row> rows;
-  const Statement statement = prepare(database_, "SELECT tab, key, body FROM rows WHERE tab IN ('job','node') ORDER BY tab, key");
+  const Statement statement =
+      prepare(database_, "SELECT tab, key, body FROM rows WHERE tab IN ('job','node') ORDER BY tab, key");
   for (;;) {
     const int step = sqlite3_step(statement.get());
     if (step == SQLITE_DONE) return rows;
@@ -112,7 +118,8 @@ Result<void> Journal::keep(const job::JobId& job, const Delivery& delivery) {
                             {"previews", delivery.previews},
                             {"parameters", delivery.parameters_in_words},
                             {"identity", to_hex(delivery.identity)}};
-  return commit({{"delivery", job::to_string(job), body.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)}});
+  return commit(
+      {{"delivery", job::to_string(job), body.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)}});
 }
 
 std::optional<Delivery> Journal::delivery(const job::JobId& job) {
@@ -124,12 +131,15 @@ std::optional<Delivery> Journal::delivery(const job::JobId& job) {
     auto identity = from_hex(body.at("identity").get<std::string>());
     if (!identity) return std::nullopt;
     return Delivery{body.at("outputs").get<std::vector<std::string>>(), body.at("receipt").get<std::string>(),
-                    body.at("previews").get<std::string>(), body.at("parameters").get<std::string>(), *std::move(identity)};
+                    body.at("previews").get<std::string>(), body.at("parameters").get<std::string>(),
+                    *std::move(identity)};
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
 }
 
-Result<void> Journal::forget_delivery(const job::JobId& job) { return commit({{"delivery", job::to_string(job), ""}}); }
+Result<void> Journal::forget_delivery(const job::JobId& job) {
+  return commit({{"delivery", job::to_string(job), ""}});
+}
 
 }  // namespace tomogrid::client

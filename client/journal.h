@@ -1,4 +1,5 @@
-// The client's memory on disk: SQLite in the member's private folder, so that a client that was killed goes on where it was.
+// The client's memory on disk: SQLite in the member's private folder, so that a client that was killed goes on where it
+// was.
 //
 //   job       record.h, written by the machine through wire::Journal
 //   node      where nodes were last reached; likewise
@@ -24,11 +25,11 @@ namespace tomogrid::client {
 
 // How to hand over a result: kept so that `attach` can do it in another process, days later.
 struct Delivery {
-  std::vector<std::string> outputs;        // absolute paths, in the order asked
-  std::string receipt;                     // absolute path; empty: none
-  std::string previews;                    // folder; empty: none
-  std::string parameters_in_words;         // for the DICOM result's Derivation Description
-  ByteString identity;                     // image::Identity::serialise(): patient data in the clear
+  std::vector<std::string> outputs;  // absolute paths, in the order asked
+  std::string receipt;               // absolute path; empty: none
+  std::string previews;              // folder; empty: none
+  std::string parameters_in_words;   // for the DICOM result's Derivation Description
+  ByteString identity;               // image::Identity::serialise(): patient data in the clear
 };
 
 class Journal final : public wire::Journal {
@@ -40,7 +41,7 @@ class Journal final : public wire::Journal {
   Journal& operator=(const Journal&) = delete;
 
   Result<void> commit(const std::vector<wire::Row>& rows) override;
-  Result<std::vector<wire::Row>> recover() override;   // job and node
+  Result<std::vector<wire::Row>> recover() override;  // job and node
 
   Result<void> keep(const job::JobId& job, const Delivery& delivery);
   std::optional<Delivery> delivery(const job::JobId& job);

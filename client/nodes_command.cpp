@@ -52,8 +52,9 @@ json as_json(const wire::Advert& advert) {
 void print(const wire::Advert& advert) {
   char figures[160];
   std::snprintf(figures, sizeof figures, "%-16s %s  %3u of %3u cores  %8.1f GFLOP/s free  %10s  %u running, %u queued",
-                printable(advert.name).c_str(), certs::short_text(advert.node).c_str(), advert.cores_free, advert.cores_total,
-                advert.free_rate().count() / 1e9, human_bytes(advert.memory_free.count()).c_str(), advert.jobs_running, advert.jobs_queued);
+                printable(advert.name).c_str(), certs::short_text(advert.node).c_str(), advert.cores_free,
+                advert.cores_total, advert.free_rate().count() / 1e9, human_bytes(advert.memory_free.count()).c_str(),
+                advert.jobs_running, advert.jobs_queued);
   std::cout << figures << (advert.draining ? "  draining" : "") << " ";
   for (const job::ServiceName& service : advert.services) std::cout << " " << job::to_string(service);
   std::cout << "\n";
@@ -64,9 +65,10 @@ int run_nodes(const Arguments& arguments) {
   listen(session);
   const registry::Watcher& watcher = session.client().watcher();
   if (!watcher.complete()) {
-    throw Failure(ErrorCode::Unreachable, watcher.registries_known() == 0
-                                              ? "no registry is known: give --registry, or settings, or run where one is found by DNS-SD"
-                                              : "none of " + std::to_string(watcher.registries_known()) + " known registries answers");
+    throw Failure(ErrorCode::Unreachable,
+                  watcher.registries_known() == 0
+                      ? "no registry is known: give --registry, or settings, or run where one is found by DNS-SD"
+                      : "none of " + std::to_string(watcher.registries_known()) + " known registries answers");
   }
   std::vector<wire::Advert> nodes;
   for (const registry::NodeView& node : watcher.nodes()) nodes.push_back(node.advert);
@@ -107,7 +109,8 @@ int run_drain(const Arguments& arguments, bool on) {
   const auto* drained = std::get_if<wire::Drained>(&*answer->message);
   if (drained == nullptr) throw Failure(ErrorCode::Refused, "node " + node.name + " answered something else");
   if (arguments.flag("json")) {
-    std::cout << json{{"node", answer->node}, {"draining", drained->on}, {"jobs_left", drained->jobs_left}}.dump() << "\n";
+    std::cout << json{{"node", answer->node}, {"draining", drained->on}, {"jobs_left", drained->jobs_left}}.dump()
+              << "\n";
   } else if (drained->on) {
     std::cout << "node " << answer->node << " takes no more work; " << drained->jobs_left << " jobs are left\n";
   } else {

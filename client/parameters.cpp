@@ -45,30 +45,43 @@ Result<job::ParameterValue> typed(const job::ParameterDescriptor& parameter, con
   return wrong("another type");
 }
 
+std::string names_of(const job::ServiceDescriptor& service) {
+  std::string names;
+  for (const job::ParameterDescriptor& parameter : service.parameters) {
+    names += (names.empty() ? "" : ", ") + parameter.name;
+  }
+  return names.empty() ? "none" : names;
+}
+
 }  // namespace
 
-Result<job::Parameters> parse_parameters(const std::vector<std::string>& words, const std::optional<job::ServiceDescriptor>& service) {
+Result<job::Parameters> parse_parameters(const std::vector<std::string>& words,
+                                         const std::optional<job::ServiceDescriptor>& service) {
   job::Parameters parameters;
   for (const std::string& word : words) {
     const std::size_t equals = word.find('=');
     const std::string name = word.substr(0, equals);
-    if (equals == std::string::npos || !job::is_name(name)) return Error{ErrorCode::Usage, "--param " + word + ": name=value is needed"};
+    if (equals == std::string::npos || !job::is_name(name))
+      return Error{ErrorCode::Usage, "--param " + word + ": name=value is needed"};
     const std::string text = word.substr(equals + 1);
     if (parameters.contains(name)) return Error{ErrorCode::Usage, "parameter " + name + " is given more than once"};
     if (!service) {
       parameters[name] = guess(text);
       continue;
     }
-    const auto found = std::find_if(service->parameters.begin(), service->parameters.end(), [&name](const auto& one) { return one.name == name; });
+    const auto found = std::find_if(service->parameters.begin(), service->parameters.end(),
+                                    [&name](const auto& one) { return one.name == name; });
     if (found == service->parameters.end()) {
-      return Error{ErrorCode::Usage, job::to_string(service->service) + " has no parameter " + name + "; it has those of tomogrid recon --parameters"};
+      return Error{ErrorCode::Usage,
+                   job::to_string(service->service) + " has no parameter " + name + "; it has " + names_of(*service)};
     }
     auto value = typed(*found, text);
     if (!value) return value.error();
     parameters[name] = *std::move(value);
   }
   if (service) {
-    if (auto complete = job::complete_parameters(*service, parameters); !complete) return Error{ErrorCode::Usage, complete.error().message};
+    if (auto complete = job::complete_parameters(*service, parameters); !complete)
+      return Error{ErrorCode::Usage, complete.error().message};
   }
   return parameters;
 }

@@ -12,7 +12,8 @@ namespace tomogrid::client {
 
 // "name=value" each. With a descriptor values get its types and ranges (BadInput names the first that does not fit);
 // without one they get the narrowest type that fits: true, 3, 0.5, osem.
-Result<job::Parameters> parse_parameters(const std::vector<std::string>& words, const std::optional<job::ServiceDescriptor>& service);
+Result<job::Parameters> parse_parameters(const std::vector<std::string>& words,
+                                         const std::optional<job::ServiceDescriptor>& service);
 
 // "algorithm osem, iterations 4, subsets 8": for people and for the DICOM result.
 std::string in_words(const job::Parameters& parameters);

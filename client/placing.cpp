@@ -15,7 +15,8 @@ constexpr std::size_t kDecisionsKept = 16;
 
 std::optional<wire::Target> target_of(const wire::Advert& advert) {
   for (const wire::Route& route : advert.routes) {
-    if (route.kind == "direct") return wire::Target{route.host, route.control_port, advert.transport_key, certs::Role::Node, advert.node};
+    if (route.kind == "direct")
+      return wire::Target{route.host, route.control_port, advert.transport_key, certs::Role::Node, advert.node};
   }
   return std::nullopt;
 }
@@ -25,23 +26,29 @@ void keep(Record& record, KeptDecision decision) {
   record.decisions.push_back(std::move(decision));
 }
 
-ByteString chain_of(const wire::Peer& peer) { return peer.chain ? certs::encode(*peer.chain) : ByteString{}; }
+ByteString chain_of(const wire::Peer& peer) {
+  return peer.chain ? certs::encode(*peer.chain) : ByteString{};
+}
 
 // What a manager's answer must be: about this question, to us, in its own words.
-Result<std::pair<wire::Ticket, wire::Advert>> check_placed(const wire::Peer& peer, const wire::Placed& placed, const wire::Place& asked,
-                                                           const certs::MemberId& me) {
+Result<std::pair<wire::Ticket, wire::Advert>> check_placed(const wire::Peer& peer, const wire::Placed& placed,
+                                                           const wire::Place& asked, const certs::MemberId& me) {
   const auto wrong = [&peer](const std::string& what) {
     return Error{ErrorCode::Unverified, "manager " + peer.name + " answered with " + what};
   };
-  for (const auto& [record, kind] : {std::pair{&placed.ticket, certs::kinds::ticket}, std::pair{&placed.decision, certs::kinds::decision}}) {
-    if (auto good = certs::verify(*record, kind, peer.signing_key); !good) return wrong("a " + std::string(kind) + " it did not sign");
+  for (const auto& [record, kind] :
+       {std::pair{&placed.ticket, certs::kinds::ticket}, std::pair{&placed.decision, certs::kinds::decision}}) {
+    if (auto good = certs::verify(*record, kind, peer.signing_key); !good)
+      return wrong("a " + std::string(kind) + " it did not sign");
   }
   const auto ticket = wire::decode_ticket(placed.ticket.body);
   const auto decision = wire::decode_decision(placed.decision.body);
   const auto advert = registry::open_advert(placed.advert);
   if (!ticket || !decision || !advert) return wrong("a record that cannot be read");
-  if (ticket->client != me || ticket->job != asked.job || ticket->service != asked.service) return wrong("a ticket for another job");
-  if (ticket->node != advert->node || decision->winner != ticket->node) return wrong("a ticket for another node than it chose");
+  if (ticket->client != me || ticket->job != asked.job || ticket->service != asked.service)
+    return wrong("a ticket for another job");
+  if (ticket->node != advert->node || decision->winner != ticket->node)
+    return wrong("a ticket for another node than it chose");
   if (decision->place != asked) return wrong("a decision about another request");
   return std::pair{*ticket, *advert};
 }
@@ -63,7 +70,8 @@ void Client::begin_placing(const Now& now, Task& task) {
 void Client::stop_placing(Task& task) {
   task.placing = false;
   if (task.manager) {
-    if (const wire::Peer* peer = peer_of(*task.manager)) effects_.push_back(wire::Send{peer->id, wire::CancelPlace{task.request}});
+    if (const wire::Peer* peer = peer_of(*task.manager))
+      effects_.push_back(wire::Send{peer->id, wire::CancelPlace{task.request}});
   }
   task.manager.reset();
   task.answer_due.reset();
@@ -74,16 +82,20 @@ void Client::step_placing(const Now& now, Task& task) {
   if (task.place_at && now.instant < *task.place_at) return;
   task.place_at.reset();
   if (task.attempts_here >= options_.attempts_max) {
-    return fail(now, task, {ErrorCode::JobFailed, "gave up after " + std::to_string(task.attempts_here) + " attempts; the last: " + task.last_reason});
+    return fail(now, task,
+                {ErrorCode::JobFailed,
+                 "gave up after " + std::to_string(task.attempts_here) + " attempts; the last: " + task.last_reason});
   }
   if (task.pin) return open_pinned(now, task);
   if (task.manager) {
     const bool silent = task.answer_due && now.instant >= *task.answer_due;
     if (const wire::Peer* peer = peer_of(*task.manager); peer != nullptr && !silent) {
       const auto& asked = task.asked.excluded;
-      const bool stale = std::any_of(asked.begin(), asked.end(), [&task](const auto& node) { return !task.excluded.contains(node); });
+      const bool stale =
+          std::any_of(asked.begin(), asked.end(), [&task](const auto& node) { return !task.excluded.contains(node); });
       if (!stale) return;
-      effects_.push_back(wire::Send{peer->id, wire::CancelPlace{task.request}});  // a node that failed may be tried again
+      effects_.push_back(
+          wire::Send{peer->id, wire::CancelPlace{task.request}});  // a node that failed may be tried again
     }
     if (silent) task.managers_failed.insert(*task.manager);
     task.manager.reset();
@@ -99,7 +111,8 @@ void Client::step_placing(const Now& now, Task& task) {
     why = "manager at " + manager.host + ":" + std::to_string(manager.control_port) + ": " + why_not(key);
   }
   for (const wire::Target& manager : options_.managers) {
-    if (const Error* no = refused(manager.transport_key)) return give_up(now, task, {no->code, "no session with the manager: " + no->message});
+    if (const Error* no = refused(manager.transport_key))
+      return give_up(now, task, {no->code, "no session with the manager: " + no->message});
   }
   place_here(now, task, why);
 }
@@ -120,8 +133,12 @@ void Client::place_by_manager(const Now& now, Task& task, const LinkKey& manager
 void Client::place_here(const Now& now, Task& task, const std::string& why_no_manager) {
   if (watcher_.nodes().empty()) {
     if (now.instant - task.placing_since < options_.find) return;
-    const std::string registries = watcher_.registries_known() == 0 ? "no registry is known" : watcher_.registries_up() == 0 ? "no registry can be reached" : "no node is listed";
-    return give_up(now, task, {ErrorCode::Unreachable, registries + ", and " + why_no_manager + "; is the federation up? A node can be asked directly with --node"});
+    const std::string registries = watcher_.registries_known() == 0 ? "no registry is known"
+                                   : watcher_.registries_up() == 0  ? "no registry can be reached"
+                                                                    : "no node is listed";
+    return give_up(now, task,
+                   {ErrorCode::Unreachable, registries + ", and " + why_no_manager +
+                                                "; is the federation up? A node can be asked directly with --node"});
   }
   if (!watcher_.complete() && now.instant - task.placing_since < options_.listen) {
     task.place_at = task.placing_since + options_.listen;  // an incomplete listing is no reason to take the first node
@@ -132,12 +149,15 @@ void Client::place_here(const Now& now, Task& task, const std::string& why_no_ma
   for (const auto& [node, until] : task.excluded) {
     if (place.excluded.size() < wire::kExcludedMax) place.excluded.push_back(node);
   }
-  const manager::Decision decision = manager::place({place, identity_.member(), identity_.member(), now}, watcher_.nodes());
+  const manager::Decision decision =
+      manager::place({place, identity_.member(), identity_.member(), now}, watcher_.nodes());
   if (decision.outcome == manager::Decision::Outcome::Placed) {
     keep(task.record, {identity_.signed_record(certs::kinds::decision, wire::encode_body(decision.record)), {}});
     const wire::Advert& advert = decision.winner->advert;
     if (const auto target = target_of(advert)) {
-      return begin_attempt(now, task, {task.next_job, advert.node, advert.name, *target, std::nullopt, AttemptState::Opening, "", now.wall});
+      return begin_attempt(
+          now, task,
+          {task.next_job, advert.node, advert.name, *target, std::nullopt, AttemptState::Opening, "", now.wall});
     }
     task.excluded[advert.node] = now.instant + options_.lost_pause;
   } else if (decision.outcome == manager::Decision::Outcome::Unplaceable && task.excluded.empty()) {
@@ -151,9 +171,15 @@ void Client::place_here(const Now& now, Task& task, const std::string& why_no_ma
 
 void Client::open_pinned(const Now& now, Task& task) {
   const auto target = resolve(*task.pin);
-  if (target) return begin_attempt(now, task, {task.next_job, target->member.value_or(certs::MemberId{}), task.pin->name, *target, std::nullopt, AttemptState::Opening, "", now.wall});
+  if (target)
+    return begin_attempt(now, task,
+                         {task.next_job, target->member.value_or(certs::MemberId{}), task.pin->name, *target,
+                          std::nullopt, AttemptState::Opening, "", now.wall});
   if (now.instant - task.placing_since < options_.find) return;
-  give_up(now, task, {ErrorCode::Unreachable, "nobody tells where node " + task.pin->name + " is: no registry that can be reached lists it, and it has not been used before; give --node HOST:PORT,KEY"});
+  give_up(now, task,
+          {ErrorCode::Unreachable, "nobody tells where node " + task.pin->name +
+                                       " is: no registry that can be reached lists it, and it has not been used "
+                                       "before; give --node HOST:PORT,KEY"});
 }
 
 // What a registry says now; else what the user configured or what the journal remembers.
@@ -167,10 +193,11 @@ std::optional<wire::Target> Client::resolve(const NodePin& pin) const {
   return known->second.target;
 }
 
-// A node that was restarted may listen elsewhere: what it says of itself now, or where it was reached last, is newer than what an
-// attempt remembers.
+// A node that was restarted may listen elsewhere: what it says of itself now, or where it was reached last, is newer
+// than what an attempt remembers.
 void Client::follow(Attempt& attempt) const {
-  if (const registry::NodeView* node = watcher_.find(attempt.node); node != nullptr && node->advert.transport_key == attempt.target.transport_key) {
+  if (const registry::NodeView* node = watcher_.find(attempt.node);
+      node != nullptr && node->advert.transport_key == attempt.target.transport_key) {
     if (const auto target = target_of(node->advert)) attempt.target = *target;
     return;
   }
@@ -183,7 +210,8 @@ void Client::follow(Attempt& attempt) const {
 
 void Client::on(const Now&, const wire::Peer& peer, const wire::Waiting& message) {
   for (auto& [id, task] : tasks_) {
-    if (!task->placing || !task->manager || task->request != message.request || links_.key_of(peer.id) != task->manager) continue;
+    if (!task->placing || !task->manager || task->request != message.request || links_.key_of(peer.id) != task->manager)
+      continue;
     task->answer_due.reset();  // a subscription now: it speaks when something changes
     updates_.push_back(InQueue{id, message.position, message.earliest, message.reason});
   }
@@ -191,27 +219,33 @@ void Client::on(const Now&, const wire::Peer& peer, const wire::Waiting& message
 
 void Client::on(const Now& now, const wire::Peer& peer, const wire::Placed& message) {
   for (auto& [id, task] : tasks_) {
-    if (!task->placing || !task->manager || task->request != message.request || links_.key_of(peer.id) != task->manager) continue;
+    if (!task->placing || !task->manager || task->request != message.request || links_.key_of(peer.id) != task->manager)
+      continue;
     const auto checked = check_placed(peer, message, task->asked, identity_.member());
     const auto target = checked ? target_of(checked->second) : std::nullopt;
     if (!target) {
-      say(*task, checked ? "node " + checked->second.name + " tells no address that can be dialled" : checked.error().message);
+      say(*task,
+          checked ? "node " + checked->second.name + " tells no address that can be dialled" : checked.error().message);
       task->managers_failed.insert(*task->manager);
       task->manager.reset();
       return;
     }
     keep(task->record, {message.decision, chain_of(peer)});
-    begin_attempt(now, *task, {task->next_job, checked->first.node, checked->second.name, *target, message.ticket, AttemptState::Opening, "", now.wall});
+    begin_attempt(now, *task,
+                  {task->next_job, checked->first.node, checked->second.name, *target, message.ticket,
+                   AttemptState::Opening, "", now.wall});
     return;
   }
 }
 
 void Client::on(const Now& now, const wire::Peer& peer, const wire::Unplaceable& message) {
   for (auto& [id, task] : tasks_) {
-    if (!task->placing || !task->manager || task->request != message.request || links_.key_of(peer.id) != task->manager) continue;
+    if (!task->placing || !task->manager || task->request != message.request || links_.key_of(peer.id) != task->manager)
+      continue;
     task->manager.reset();
     task->answer_due.reset();
-    if (certs::verify(message.decision, certs::kinds::decision, peer.signing_key)) keep(task->record, {message.decision, chain_of(peer)});
+    if (certs::verify(message.decision, certs::kinds::decision, peer.signing_key))
+      keep(task->record, {message.decision, chain_of(peer)});
     if (!task->excluded.empty()) {  // nothing but the nodes that just failed: those again, after a pause
       task->excluded.clear();
       task->place_at = now.instant + options_.refused_pause;

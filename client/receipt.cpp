@@ -123,7 +123,8 @@ Result<Judged> judge(const KeptReceipt& kept, const certs::Anchor& anchor, const
   then.federation = anchor.federation;
   auto verified = certs::verify_chain(*chain, anchor, receipt->finished, then);
   if (!verified) return verified.error();
-  if (auto signature = certs::verify(kept.receipt, certs::kinds::receipt, verified->certificate.signing_key); !signature) {
+  if (auto signature = certs::verify(kept.receipt, certs::kinds::receipt, verified->certificate.signing_key);
+      !signature) {
     return signature.error();
   }
   if (verified->member != receipt->node) return differs("it is signed by another member than the node it names");

@@ -22,9 +22,9 @@ struct Expected {
   certs::MemberId client;
   certs::MemberId node;
   job::ServiceName service;
-  job::Parameters parameters;                    // as given; the node may have added defaults
-  std::vector<job::StreamFact> inputs;           // exactly these
-  std::vector<std::string> outputs_required;     // at least these
+  job::Parameters parameters;                 // as given; the node may have added defaults
+  std::vector<job::StreamFact> inputs;        // exactly these
+  std::vector<std::string> outputs_required;  // at least these
 };
 
 // The receipt's content when `receipt` is signed by `signer` and says all of `expected`, and its outputs are those of
@@ -39,7 +39,7 @@ bool contains(const job::Parameters& complete, const job::Parameters& given);
 // receipt holds), and the same in words. Nothing in it says whose scan it was.
 struct ReceiptFile {
   KeptReceipt kept;
-  std::string volume_header;                     // content of output "volume.json"; empty: there is none
+  std::string volume_header;  // content of output "volume.json"; empty: there is none
 };
 std::string encode(const ReceiptFile& file, const wire::Receipt& receipt, const std::string& node_name);
 Result<ReceiptFile> decode_receipt_file(std::string_view json);
@@ -49,7 +49,7 @@ Result<ReceiptFile> decode_receipt_file(std::string_view json);
 struct Judged {
   wire::Receipt receipt;
   certs::Certificate node;
-  bool revoked_since = false;                    // the node has been removed from the federation
+  bool revoked_since = false;  // the node has been removed from the federation
 };
 Result<Judged> judge(const KeptReceipt& kept, const certs::Anchor& anchor, const certs::RevocationList& revocations);
 

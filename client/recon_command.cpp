@@ -9,6 +9,7 @@
 #include "client/report.h"
 #include "client/run.h"
 #include "client/scan.h"
+#include "client/scan_options.h"
 
 namespace tomogrid::client {
 
@@ -28,31 +29,11 @@ job::Parameters parameters_of(const Arguments& arguments) {
   return parse_parameters(words, find_service(kReconService)).or_throw();
 }
 
-image::LoadOptions load_options(const Arguments& arguments) {
-  image::LoadOptions options;
-  if (arguments.given("window")) options.window = static_cast<std::size_t>(arguments.integer("window", 1, 64));
-  if (arguments.given("radius")) options.radius = Millimetres(arguments.number("radius", 1, 2000));
-  if (arguments.given("collimator-gap")) options.collimator_gap = Millimetres(arguments.number("collimator-gap", 0, 200));
-  options.sum_gates = arguments.flag("sum-gates");
-  return options;
-}
-
-std::optional<AttenuationFile> attenuation_of(const Arguments& arguments) {
-  const auto path = arguments.optional_text("attenuation");
-  if (!path) {
-    if (arguments.given("attenuation-unit")) throw Failure(ErrorCode::Usage, "--attenuation-unit is for --attenuation, which is not given");
-    return std::nullopt;
-  }
-  const std::string unit = arguments.text("attenuation-unit");
-  const auto parsed = image::parse_attenuation_unit(unit);
-  if (!parsed) throw Failure(ErrorCode::Usage, "--attenuation-unit " + unit + ": 1/cm, 1/mm or HU is needed");
-  return AttenuationFile{*path, *parsed};
-}
-
 Delivery delivery_of(const Arguments& arguments, const job::Parameters& parameters, const image::Identity& identity) {
   Delivery delivery;
   for (const std::string& output : arguments.texts("output")) delivery.outputs.push_back(fs::absolute(output).string());
-  if (delivery.outputs.empty()) throw Failure(ErrorCode::Usage, "-o is needed: where the volume goes, say volume.nii.gz");
+  if (delivery.outputs.empty())
+    throw Failure(ErrorCode::Usage, "-o is needed: where the volume goes, say volume.nii.gz");
   const auto receipt = arguments.optional_text("receipt");
   delivery.receipt = receipt ? fs::absolute(*receipt).string() : delivery.outputs.front() + ".receipt";
   if (const auto previews = arguments.optional_text("previews")) delivery.previews = fs::absolute(*previews).string();
@@ -61,7 +42,9 @@ Delivery delivery_of(const Arguments& arguments, const job::Parameters& paramete
   return delivery;
 }
 
-std::uint32_t cores_of(const Arguments& arguments) { return static_cast<std::uint32_t>(arguments.integer("cores", 0, 100'000)); }
+std::uint32_t cores_of(const Arguments& arguments) {
+  return static_cast<std::uint32_t>(arguments.integer("cores", 0, 100'000));
+}
 
 std::optional<NodePin> node_of(const Arguments& arguments) {
   const auto text = arguments.optional_text("node");
@@ -75,7 +58,8 @@ JobPlan recon_plan(const Arguments& arguments, const PreparedScan& scan, const j
   plan.request.parameters = parameters;
   const auto iterations = parameters.find("iterations");
   const double passes = iterations != parameters.end() && std::holds_alternative<std::int64_t>(iterations->second)
-                            ? static_cast<double>(std::get<std::int64_t>(iterations->second)) : 4.0;
+                            ? static_cast<double>(std::get<std::int64_t>(iterations->second))
+                            : 4.0;
   plan.request.needs = recon_needs(scan, cores_of(arguments), passes);
   plan.request.needs.labels = arguments.texts("label");
   plan.request.inputs = scan.facts;
@@ -95,7 +79,8 @@ JobPlan check_plan(const Arguments& arguments, const PreparedScan& scan) {
     if (input.name == streams::projections_header || input.name == streams::projections_data) inputs.push_back(input);
   }
   for (const job::StreamFact& fact : scan.facts) {
-    if (fact.name == streams::projections_header || fact.name == streams::projections_data) plan.request.inputs.push_back(fact);
+    if (fact.name == streams::projections_header || fact.name == streams::projections_data)
+      plan.request.inputs.push_back(fact);
   }
   plan.inputs = std::make_shared<const std::vector<InputStream>>(std::move(inputs));
   plan.request.service = kQaService;
@@ -109,7 +94,11 @@ JobPlan check_plan(const Arguments& arguments, const PreparedScan& scan) {
 json as_json(const QualityReport& report) {
   json measures = json::array();
   for (const Measure& measure : report.measures) {
-    measures.push_back({{"name", measure.name}, {"figure", measure.figure}, {"unit", measure.unit}, {"grade", measure.grade}, {"sentence", measure.sentence}});
+    measures.push_back({{"name", measure.name},
+                        {"figure", measure.figure},
+                        {"unit", measure.unit},
+                        {"grade", measure.grade},
+                        {"sentence", measure.sentence}});
   }
   return {{"service", report.service}, {"grade", report.grade}, {"measures", std::move(measures)}};
 }
@@ -126,7 +115,8 @@ int run_recon(const Arguments& arguments) {
   const bool quiet = arguments.flag("json");
   const auto attenuation = attenuation_of(arguments);
   can_deliver(delivery_of(arguments, parameters, {})).or_throw();
-  const PreparedScan scan = prepare_scan(arguments.positional().front(), load_options(arguments), attenuation).or_throw();
+  const PreparedScan scan =
+      prepare_scan(arguments.positional().front(), load_options(arguments), attenuation).or_throw();
   Session session(arguments);
   if (!quiet) std::cerr << scan.description << "\n";
   for (const std::string& warning : scan.warnings) std::cerr << "warning: " << printable(warning) << "\n";
@@ -142,15 +132,21 @@ int run_recon(const Arguments& arguments) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   if (outcome.detached && outcome.job) {
     if (quiet) {
-      std::cout << json{{"job", job::to_string(*outcome.job)}, {"detached", true}, {"node", outcome.node}}.dump() << "\n";
+      std::cout << json{{"job", job::to_string(*outcome.job)}, {"detached", true}, {"node", outcome.node}}.dump()
+                << "\n";
     } else {
-      std::cout << "detached from job " << job::short_text(*outcome.job) << "; collect it with: tomogrid attach " << job::short_text(*outcome.job) << "\n";
+      std::cout << "detached from job " << job::short_text(*outcome.job) << "; collect it with: tomogrid attach "
+                << job::short_text(*outcome.job) << "\n";
     }
     return detach ? 0 : static_cast<int>(ErrorCode::Interrupted);
   }
   if (outcome.error) throw Failure(*outcome.error);
   if (quiet) {
-    json result{{"job", job::to_string(*outcome.job)}, {"node", outcome.node}, {"files", outcome.files}, {"warnings", outcome.warnings}, {"seconds", took.count()}};
+    json result{{"job", job::to_string(*outcome.job)},
+                {"node", outcome.node},
+                {"files", outcome.files},
+                {"warnings", outcome.warnings},
+                {"seconds", took.count()}};
     if (report) result["quality"] = as_json(*report);
     std::cout << result.dump() << "\n";
     return 0;
@@ -164,7 +160,8 @@ int run_recon(const Arguments& arguments) {
 }
 
 int run_qa_check(const Arguments& arguments) {
-  const PreparedScan scan = prepare_scan(arguments.positional().front(), load_options(arguments), std::nullopt).or_throw();
+  const PreparedScan scan =
+      prepare_scan(arguments.positional().front(), load_options(arguments), std::nullopt).or_throw();
   Session session(arguments);
   const bool quiet = arguments.flag("json");
   for (const std::string& warning : scan.warnings) std::cerr << "warning: " << printable(warning) << "\n";
@@ -183,13 +180,11 @@ int run_qa_check(const Arguments& arguments) {
   return report.grade == "poor" ? static_cast<int>(ErrorCode::BadInput) : 0;
 }
 
-std::vector<Option> scan_options() {
-  return {{"window", "N", "energy window, from 1, when the file has several"},
-          {"radius", "MM", "axis to collimator, for views whose radius the file does not state"},
-          {"collimator-gap", "MM", "from the radius that the camera reports to the collimator's face [0]"},
-          {"sum-gates", "", "add the gates of a gated scan"},
-          {"node", "NAME", "this node, or HOST:PORT,KEY: needs neither manager nor registry"},
-          {"fresh", "", "a new job, also when an unfinished one of the same scan and parameters is there"}};
+std::vector<Option> job_options() {
+  std::vector<Option> options = scan_options();
+  options.push_back({"node", "NAME", "this node, or HOST:PORT,KEY: needs neither manager nor registry"});
+  options.push_back({"fresh", "", "a new job, also when an unfinished one of the same scan and parameters is there"});
+  return options;
 }
 
 }  // namespace
@@ -197,8 +192,6 @@ std::vector<Option> scan_options() {
 Command recon_command() {
   std::vector<Option> options{
       {"output,o", "FILE", "the volume: .nii, .nii.gz, .dcm, .hv or .png; several allowed", std::nullopt, true},
-      {"attenuation", "FILE", "attenuation map: NIfTI, Interfile or DICOM"},
-      {"attenuation-unit", "UNIT", "what its numbers are, since no format says: 1/cm, 1/mm or HU", "1/cm"},
       {"algorithm", "NAME", "osem or mlem [the service's default: osem]"},
       {"iterations", "N", "passes over all views [4]"},
       {"subsets", "N", "ordered subsets [8]"},
@@ -209,18 +202,24 @@ Command recon_command() {
       {"receipt", "FILE", "where the node's receipt goes [beside the first output: OUTPUT.receipt]"},
       {"previews", "DIR", "keep the pictures that the node sends while it iterates"},
       {"no-check", "", "do not have the scan's quality judged beside"}};
-  for (Option& option : scan_options()) options.push_back(std::move(option));
+  for (Option& option : attenuation_options()) options.push_back(std::move(option));
+  for (Option& option : job_options()) options.push_back(std::move(option));
   return {.name = "tomogrid recon",
           .summary = "reconstruct a SPECT acquisition on the node with the most free FLOPs",
           .usage = "SCAN -o VOLUME [-o VOLUME ...] [options]",
-          .description = "SCAN is DICOM NM TOMO or Interfile. Who it is of stays here: only counts and geometry are sent, and a .dcm result "
-                         "gets its identity back on this machine. A node that dies is replaced by the next one; a cut is resumed; the same "
-                         "command run again goes on with the unfinished job. The result is taken only if the node's signed receipt binds it "
-                         "to what was sent. On a terminal Ctrl-C asks whether to detach or to cancel; elsewhere it detaches.",
+          .description =
+              "SCAN is DICOM NM TOMO or Interfile. Who it is of stays here: only counts and geometry are sent, and a "
+              ".dcm result "
+              "gets its identity back on this machine. A node that dies is replaced by the next one; a cut is resumed; "
+              "the same "
+              "command run again goes on with the unfinished job. The result is taken only if the node's signed "
+              "receipt binds it "
+              "to what was sent. On a terminal Ctrl-C asks whether to detach or to cancel; elsewhere it detaches.",
           .options = with_settings(std::move(options)),
-          .examples = {"tomogrid recon scan.dcm -o volume.nii.gz",
-                       "tomogrid recon scan.dcm --attenuation mu.nii.gz --attenuation-unit 1/cm -o volume.dcm -o volume.png",
-                       "tomogrid recon scan.hs -o volume.hv --node alpha --iterations 10 --param filter-fwhm-mm=8"},
+          .examples =
+              {"tomogrid recon scan.dcm -o volume.nii.gz",
+               "tomogrid recon scan.dcm --attenuation mu.nii.gz --attenuation-unit 1/cm -o volume.dcm -o volume.png",
+               "tomogrid recon scan.hs -o volume.hv --node alpha --iterations 10 --param filter-fwhm-mm=8"},
           .positional_min = 1,
           .positional_max = 1,
           .run = run_recon};
@@ -230,9 +229,11 @@ Command qa_check_command() {
   return {.name = "tomogrid qa check",
           .summary = "is this acquisition worth reconstructing?",
           .usage = "SCAN [options]",
-          .description = "Sends the scan, without its identity, to a node that judges counts, views, bins, field of view and motion, each with a "
-                         "figure, a grade and a sentence. Exit status 0 for good and acceptable, 3 for poor.",
-          .options = with_settings(scan_options()),
+          .description =
+              "Sends the scan, without its identity, to a node that judges counts, views, bins, field of view and "
+              "motion, each with a "
+              "figure, a grade and a sentence. Exit status 0 for good and acceptable, 3 for poor.",
+          .options = with_settings(job_options()),
           .examples = {"tomogrid qa check scan.dcm", "tomogrid qa check scan.hs --json"},
           .positional_min = 1,
           .positional_max = 1,

@@ -17,9 +17,13 @@ T need(std::optional<T> value, const char* what) {
   return *std::move(value);
 }
 
-ByteString bytes(const json& text, const char* what) { return need(from_hex(text.get<std::string>()), what); }
+ByteString bytes(const json& text, const char* what) {
+  return need(from_hex(text.get<std::string>()), what);
+}
 
-json of(const certs::Signed& record) { return to_hex(certs::encode(record)); }
+json of(const certs::Signed& record) {
+  return to_hex(certs::encode(record));
+}
 certs::Signed signed_of(const json& text) {
   auto record = certs::decode_signed(bytes(text, "signed"));
   if (!record) throw std::invalid_argument(record.error().message);
@@ -63,14 +67,18 @@ wire::Target target_of(const json& value) {
   if (key.size() != target.transport_key.bytes.size()) throw std::invalid_argument("key");
   std::copy(key.begin(), key.end(), target.transport_key.bytes.begin());
   target.role = need(certs::parse_role(value.at("role").get<std::string>()), "role");
-  if (value.contains("member")) target.member = need(certs::parse_member_id(value["member"].get<std::string>()), "member");
+  if (value.contains("member"))
+    target.member = need(certs::parse_member_id(value["member"].get<std::string>()), "member");
   return target;
 }
 
 json of(const Attempt& attempt) {
-  json value{{"job", job::to_string(attempt.job)}, {"node", certs::to_string(attempt.node)},
-             {"name", attempt.node_name},          {"target", of(attempt.target)},
-             {"state", std::string(to_string(attempt.state))}, {"reason", printable(attempt.reason)},
+  json value{{"job", job::to_string(attempt.job)},
+             {"node", certs::to_string(attempt.node)},
+             {"name", attempt.node_name},
+             {"target", of(attempt.target)},
+             {"state", std::string(to_string(attempt.state))},
+             {"reason", printable(attempt.reason)},
              {"opened", attempt.opened.unix_ms}};
   if (attempt.ticket) value["ticket"] = of(*attempt.ticket);
   return value;
@@ -98,16 +106,13 @@ Attempt attempt_of(const json& value) {
 }
 
 json of(const job::Needs& needs) {
-  return {{"cores_min", needs.cores_min},          {"cores_max", needs.cores_max},   {"memory", needs.memory.count()},
-          {"scratch", needs.scratch.count()}, {"work", needs.work.count()}, {"labels", needs.labels}};
+  return {{"cores_min", needs.cores_min},     {"cores_max", needs.cores_max}, {"memory", needs.memory.count()},
+          {"scratch", needs.scratch.count()}, {"work", needs.work.count()},   {"labels", needs.labels}};
 }
 job::Needs needs_of(const json& value) {
-  return {value.at("cores_min").get<std::uint32_t>(),
-          value.at("cores_max").get<std::uint32_t>(),
-          Bytes(value.at("memory").get<std::uint64_t>()),
-          Bytes(value.at("scratch").get<std::uint64_t>()),
-          FlopCount(value.at("work").get<double>()),
-          value.at("labels").get<std::vector<std::string>>()};
+  return {value.at("cores_min").get<std::uint32_t>(),     value.at("cores_max").get<std::uint32_t>(),
+          Bytes(value.at("memory").get<std::uint64_t>()), Bytes(value.at("scratch").get<std::uint64_t>()),
+          FlopCount(value.at("work").get<double>()),      value.at("labels").get<std::vector<std::string>>()};
 }
 
 Record record_of(const json& value) {
@@ -129,7 +134,8 @@ Record record_of(const json& value) {
     record.winner = value["winner"].get<std::size_t>();
     if (*record.winner >= record.attempts.size()) throw std::invalid_argument("winner");
   }
-  if (value.contains("receipt")) record.receipt = {signed_of(value["receipt"]), bytes(value.at("receipt_chain"), "chain")};
+  if (value.contains("receipt"))
+    record.receipt = {signed_of(value["receipt"]), bytes(value.at("receipt_chain"), "chain")};
   record.outputs = facts_of(value.at("outputs"));
   for (const json& kept : value.at("decisions")) {
     record.decisions.push_back({signed_of(kept.at("decision")), bytes(kept.at("chain"), "chain")});
@@ -141,20 +147,28 @@ Record record_of(const json& value) {
 
 std::string_view to_string(AttemptState state) {
   switch (state) {
-    case AttemptState::Opening: return "opening";
-    case AttemptState::Accepted: return "accepted";
-    case AttemptState::Over: return "over";
+    case AttemptState::Opening:
+      return "opening";
+    case AttemptState::Accepted:
+      return "accepted";
+    case AttemptState::Over:
+      return "over";
   }
   return "unknown";
 }
 
 std::string_view to_string(RecordState state) {
   switch (state) {
-    case RecordState::Unfinished: return "unfinished";
-    case RecordState::Verified: return "verified";
-    case RecordState::Closed: return "closed";
-    case RecordState::Failed: return "failed";
-    case RecordState::Cancelled: return "cancelled";
+    case RecordState::Unfinished:
+      return "unfinished";
+    case RecordState::Verified:
+      return "verified";
+    case RecordState::Closed:
+      return "closed";
+    case RecordState::Failed:
+      return "failed";
+    case RecordState::Cancelled:
+      return "cancelled";
   }
   return "unknown";
 }
@@ -193,7 +207,9 @@ Result<Record> decode_record(std::string_view text) {
   }
 }
 
-wire::Row row_of(const Record& record) { return {"job", job::to_string(record.id), encode(record)}; }
+wire::Row row_of(const Record& record) {
+  return {"job", job::to_string(record.id), encode(record)};
+}
 
 wire::Row row_of(const KnownNode& node) {
   const json value{{"name", node.name}, {"target", of(node.target)}, {"seen", node.seen.unix_ms}};
@@ -203,8 +219,8 @@ wire::Row row_of(const KnownNode& node) {
 Result<KnownNode> decode_known_node(std::string_view text) {
   try {
     const json value = json::parse(text);
-    return KnownNode{value.at("name").get<std::string>(), target_of(value.at("target")),
-                     {value.at("seen").get<std::int64_t>()}};
+    return KnownNode{
+        value.at("name").get<std::string>(), target_of(value.at("target")), {value.at("seen").get<std::int64_t>()}};
   } catch (const std::exception& error) {
     return Error{ErrorCode::BadInput, std::string("a node in the client's journal cannot be read: ") + error.what()};
   }

@@ -29,11 +29,11 @@ enum class AttemptState : std::uint8_t {
 std::string_view to_string(AttemptState state);
 
 struct Attempt {
-  job::JobId job;                          // its id at that node: the record's own, or a fresh one where that was used up
+  job::JobId job;  // its id at that node: the record's own, or a fresh one where that was used up
   certs::MemberId node;
   std::string node_name;
   wire::Target target;
-  std::optional<certs::Signed> ticket;     // absent without a manager
+  std::optional<certs::Signed> ticket;  // absent without a manager
   AttemptState state = AttemptState::Opening;
   std::string reason;
   WallTime opened;
@@ -42,7 +42,7 @@ struct Attempt {
 // Why a node was picked, as its manager (or this client) signed it, with the signer's chain to check it against.
 struct KeptDecision {
   certs::Signed decision;
-  ByteString chain;                        // encoded certs::CertificateChain; empty: signed by this client
+  ByteString chain;  // encoded certs::CertificateChain; empty: signed by this client
 };
 
 // What the node says it did, with its chain.
@@ -61,20 +61,20 @@ enum class RecordState : std::uint8_t {
 std::string_view to_string(RecordState state);
 
 struct Record {
-  job::JobId id;                           // what the user knows the job by
+  job::JobId id;  // what the user knows the job by
   job::ServiceName service;
-  job::Parameters parameters;              // as given
+  job::Parameters parameters;  // as given
   job::Needs needs;
-  std::vector<job::StreamFact> inputs;     // with roots
+  std::vector<job::StreamFact> inputs;  // with roots
   std::vector<std::string> outputs_required;
   WallTime created;
   RecordState state = RecordState::Unfinished;
-  std::string reason;                      // Failed, Cancelled: why
-  std::vector<Attempt> attempts;           // oldest first
-  std::optional<std::size_t> winner;       // index of the attempt whose receipt verified first
-  std::optional<KeptReceipt> receipt;      // of the winner
-  std::vector<job::StreamFact> outputs;    // of the winner
-  std::vector<KeptDecision> decisions;     // oldest first
+  std::string reason;                    // Failed, Cancelled: why
+  std::vector<Attempt> attempts;         // oldest first
+  std::optional<std::size_t> winner;     // index of the attempt whose receipt verified first
+  std::optional<KeptReceipt> receipt;    // of the winner
+  std::vector<job::StreamFact> outputs;  // of the winner
+  std::vector<KeptDecision> decisions;   // oldest first
 };
 
 // The row of table "job": JSON, since people may look at it.
@@ -85,7 +85,7 @@ wire::Row row_of(const Record& record);
 // Where a node was last reached: the row of table "node", so that direct mode works when every registry is dead.
 struct KnownNode {
   std::string name;
-  wire::Target target;                     // member is set
+  wire::Target target;  // member is set
   WallTime seen;
 };
 wire::Row row_of(const KnownNode& node);

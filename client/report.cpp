@@ -29,15 +29,18 @@ std::string figure(const json& value) {
 }  // namespace
 
 Result<QualityReport> parse_report(std::string_view text) {
-  const auto bad = [](const char* what) { return Error{ErrorCode::BadInput, std::string("the node's quality report cannot be read: ") + what}; };
+  const auto bad = [](const char* what) {
+    return Error{ErrorCode::BadInput, std::string("the node's quality report cannot be read: ") + what};
+  };
   const json value = json::parse(text, nullptr, false);
-  if (!value.is_object() || !value.contains("measures") || !value["measures"].is_array()) return bad("no list of measures");
+  if (!value.is_object() || !value.contains("measures") || !value["measures"].is_array())
+    return bad("no list of measures");
   QualityReport report{word(value, "service"), word(value, "grade"), {}};
   if (report.grade.empty()) return bad("no grade");
   for (const json& one : value["measures"]) {
     if (!one.is_object() || word(one, "name").empty()) return bad("a measure without a name");
-    report.measures.push_back({word(one, "name"), one.contains("figure") ? figure(one["figure"]) : "", word(one, "unit"),
-                               word(one, "grade"), word(one, "sentence")});
+    report.measures.push_back({word(one, "name"), one.contains("figure") ? figure(one["figure"]) : "",
+                               word(one, "unit"), word(one, "grade"), word(one, "sentence")});
   }
   return report;
 }
@@ -63,7 +66,8 @@ std::string in_words(const QualityReport& report) {
 std::vector<std::string> warnings_of(const QualityReport& report) {
   std::vector<std::string> warnings;
   for (const Measure& measure : report.measures) {
-    if (measure.grade != "good" && !measure.sentence.empty()) warnings.push_back(measure.name + ": " + measure.sentence);
+    if (measure.grade != "good" && !measure.sentence.empty())
+      warnings.push_back(measure.name + ": " + measure.sentence);
   }
   return warnings;
 }

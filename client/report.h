@@ -1,6 +1,7 @@
 // The report of a quality check (report.json of a qa service), read generically: whatever a service measures is shown.
 //
-//   {"service": "qa.spect/1", "grade": "good", "measures": [{"name", "version", "figure", "unit", "grade", "sentence"}]}
+//   {"service": "qa.spect/1", "grade": "good", "measures": [{"name", "version", "figure", "unit", "grade",
+//   "sentence"}]}
 #pragma once
 
 #include <string>
@@ -12,12 +13,12 @@
 namespace tomogrid::client {
 
 struct Measure {
-  std::string name, figure, unit, grade, sentence;   // `figure` as people read it
+  std::string name, figure, unit, grade, sentence;  // `figure` as people read it
 };
 
 struct QualityReport {
   std::string service;
-  std::string grade;                                  // "good", "acceptable", "poor"
+  std::string grade;  // "good", "acceptable", "poor"
   std::vector<Measure> measures;
 };
 

@@ -30,22 +30,17 @@ class Runner {
 
  private:
   wire::Effects begin(Client& client, const wire::Now& now) {
-    wire::Effects all;
-    const auto add = [&all](wire::Effects effects) { std::move(effects.begin(), effects.end(), std::back_inserter(all)); };
-    if (plan_.attach) {
-      main_ = *plan_.attach;
-      outcome_.job = main_;
-      if (!session_.streams().claim(*main_)) return watched_elsewhere();
-      add(options_.cancel ? client.cancel(now, *main_) : client.attach(now, *main_, !plan_.delivery.previews.empty()));
-    } else {
-      add(client.submit(now, plan_.request));
-    }
-    if (check_) add(client.submit(now, check_->request));
-    return all;
+    if (!plan_.attach) return client.submit(now, plan_.request);
+    main_ = *plan_.attach;
+    outcome_.job = main_;
+    if (!session_.streams().claim(*main_)) return watched_elsewhere();
+    return options_.cancel ? client.cancel(now, *main_)
+                           : client.attach(now, *main_, !plan_.delivery.previews.empty());
   }
 
   wire::Effects watched_elsewhere() {
-    finish(Error{ErrorCode::Conflict, "job " + job::short_text(*main_) + " is already seen to by another process of this user"});
+    finish(Error{ErrorCode::Conflict,
+                 "job " + job::short_text(*main_) + " is already seen to by another process of this user"});
     return {};
   }
 
@@ -86,14 +81,12 @@ class Runner {
   }
 
   void on(const StatusChanged& update) {
-    if (is_check(update.job)) {
-      check_running_ = true;
-      return;
-    }
+    if (is_check(update.job)) return;
+    begin_check();
     input_complete_ = update.status.input_complete;
     outcome_.node = update.node;
     display_.progress(update.node, update.status);
-    if (options_.detach && input_complete_) detach();
+    if ((options_.detach || detach_when_sent_) && input_complete_) detach();
   }
 
   void on(const WorkerNotice& update) {
@@ -113,7 +106,8 @@ class Runner {
     const std::filesystem::path from = session_.streams().path(update.key);
     std::error_code error;
     std::filesystem::create_directories(plan_.delivery.previews, error);
-    const auto to = std::filesystem::path(plan_.delivery.previews) / (std::to_string(update.key.generation) + "-" + update.key.name);
+    const auto to = std::filesystem::path(plan_.delivery.previews) /
+                    (std::to_string(update.key.generation) + "-" + update.key.name);
     std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing, error);
     if (error) display_.warning("preview " + to.string() + " cannot be written: " + error.message());
     session_.streams().discard(update.key);
@@ -125,7 +119,8 @@ class Runner {
       return;
     }
     if (is_check(update.job)) {
-      if (auto report = output_text(session_.streams(), update.record, streams::report)) outcome_.check_report = *report;
+      if (auto report = output_text(session_.streams(), update.record, streams::report))
+        outcome_.check_report = *report;
     } else if (!deliver_main(update)) {
       return;
     }
@@ -135,7 +130,8 @@ class Runner {
   bool deliver_main(const ResultVerified& update) {
     outcome_.node = update.node;
     display_.state("writing");
-    const Delivery delivery = plan_.attach ? session_.journal().delivery(update.job).value_or(plan_.delivery) : plan_.delivery;
+    const Delivery delivery =
+        plan_.attach ? session_.journal().delivery(update.job).value_or(plan_.delivery) : plan_.delivery;
     Delivery wanted = delivery;
     if (plan_.attach && !plan_.delivery.outputs.empty()) {  // other places than the command that began it said
       wanted.outputs = plan_.delivery.outputs;
@@ -148,7 +144,8 @@ class Runner {
       return true;
     }
     Error error = files.error();
-    error.message += "; the result is kept here: make room or choose another place, then tomogrid attach " + job::short_text(update.job);
+    error.message += "; the result is kept here: make room or choose another place, then tomogrid attach " +
+                     job::short_text(update.job);
     finish(std::move(error));
     return false;
   }
@@ -157,7 +154,8 @@ class Runner {
     if (!update.resumable) session_.streams().clear(session_.client().records(), update.job);
     if (is_check(update.job)) return check_over();
     if (!update.error) {
-      if (auto forgotten = session_.journal().forget_delivery(update.job); !forgotten) display_.warning(forgotten.error().message);
+      if (auto forgotten = session_.journal().forget_delivery(update.job); !forgotten)
+        display_.warning(forgotten.error().message);
     }
     Error error = update.error.value_or(Error{});
     if (update.error && update.resumable) error.message += " (job " + job::short_text(update.job) + " can be resumed)";
@@ -171,7 +169,13 @@ class Runner {
     if (main_done_) session_.stop();
   }
 
-  // Nobody waits for a check that has not begun, and none is left behind at a node.
+  // Once the first job has its node: it comes first, and gets the cores.
+  void begin_check() {
+    if (!check_ || std::exchange(check_begun_, true)) return;
+    session_.act([this](Client& client, const wire::Now& now) { return client.submit(now, check_->request); });
+  }
+
+  // Is not left behind at a node.
   void give_up_check() {
     if (check_done_ || !check_job_) return session_.stop();
     session_.act([job = *check_job_](Client& client, const wire::Now& now) { return client.cancel(now, job); });
@@ -183,14 +187,21 @@ class Runner {
     main_done_ = true;
     outcome_.error = std::move(error);
     if (!check_ || check_done_) return session_.stop();
-    if (outcome_.detached || !check_running_ || outcome_.error) return give_up_check();
+    if (outcome_.detached || outcome_.error) return give_up_check();
     session_.after(options_.check_patience, [this] { give_up_check(); });
   }
 
   void detach() {
     outcome_.detached = true;
-    if (!input_complete_) display_.warning("the node does not have all of the scan yet: run the same command again to go on");
+    if (!input_complete_)
+      display_.warning("the node does not have all of the scan yet: run the same command again to go on");
     finish(Error{ErrorCode::Interrupted, "detached"});
+  }
+
+  // The node can only go on alone with all of the scan.
+  void detach_soon() {
+    if (input_complete_ || !main_ || std::exchange(detach_when_sent_, true)) return detach();
+    display_.line("the rest of the scan is sent first; Ctrl-C again leaves at once");
   }
 
   void cancel() {
@@ -200,7 +211,8 @@ class Runner {
   }
 
   void interrupted(bool asked) {
-    if (!asked || !display_.terminal() || ::isatty(STDIN_FILENO) != 1 || asking_) return detach();
+    if (!asked) return detach();
+    if (!display_.terminal() || ::isatty(STDIN_FILENO) != 1 || asking_ || detach_when_sent_) return detach_soon();
     asking_ = true;
     display_.ask("\nd = detach (the job goes on, tomogrid attach collects it), c = cancel, Enter = go on: ");
     session_.listen_to_terminal(true);
@@ -211,7 +223,7 @@ class Runner {
     asking_ = false;
     session_.listen_to_terminal(false);
     display_.ask("");
-    if (line.starts_with('d')) return detach();
+    if (line.starts_with('d')) return detach_soon();
     if (line.starts_with('c')) return cancel();
   }
 
@@ -222,7 +234,8 @@ class Runner {
   Display display_;
   Outcome outcome_;
   std::optional<job::JobId> main_, check_job_;
-  bool main_done_ = false, check_done_ = false, check_running_ = false, input_complete_ = false, asking_ = false;
+  bool main_done_ = false, check_begun_ = false, check_done_ = false, input_complete_ = false, asking_ = false,
+       detach_when_sent_ = false;
 };
 
 }  // namespace

@@ -26,9 +26,12 @@ Result<std::optional<PerMillimetre>> water_for(const image::Projections& scan, i
   if (unit != image::AttenuationUnit::Hounsfield) return std::optional<PerMillimetre>{};
   const bool technetium = scan.facts.nuclide == "Tc-99m";
   bool window = false;
-  for (const image::EnergyWindow& one : scan.facts.windows) window = window || (one.lower_kev < 140.5 && one.upper_kev > 140.5);
+  for (const image::EnergyWindow& one : scan.facts.windows)
+    window = window || (one.lower_kev < 140.5 && one.upper_kev > 140.5);
   if (technetium || window) return std::optional<PerMillimetre>{kWater140};
-  return Error{ErrorCode::Usage, "Hounsfield units need the photon energy, and the scan does not say that it is 140 keV; give the map in 1/cm or 1/mm"};
+  return Error{ErrorCode::Usage,
+               "Hounsfield units need the photon energy, and the scan does not say that it is 140 keV; give the map in "
+               "1/cm or 1/mm"};
 }
 
 Result<image::LoadedVolume> attenuation_for(const image::LoadedScan& scan, const AttenuationFile& file) {
@@ -37,7 +40,8 @@ Result<image::LoadedVolume> attenuation_for(const image::LoadedScan& scan, const
   auto map = image::load_attenuation(file.path, file.unit, *water);
   if (!map) return map;
   if (map->identity.empty() || scan.identity.empty()) {
-    map->warnings.push_back("the attenuation map says nothing of where the patient lay: it is taken to be centred as the scan is");
+    map->warnings.push_back(
+        "the attenuation map says nothing of where the patient lay: it is taken to be centred as the scan is");
     return map;
   }
   if (auto moved = image::move_to_scan(map->volume, map->identity, scan.identity); !moved) return moved.error();
@@ -71,13 +75,15 @@ Result<PreparedScan> prepare_scan(const std::filesystem::path& path, const image
     auto map = attenuation_for(*scan, *attenuation);
     if (!map) return map.error();
     prepared.warnings.insert(prepared.warnings.end(), map->warnings.begin(), map->warnings.end());
-    inputs.push_back(text_stream(streams::attenuation_header, image::encode_header(map->volume.geometry, map->volume.unit)));
+    inputs.push_back(
+        text_stream(streams::attenuation_header, image::encode_header(map->volume.geometry, map->volume.unit)));
     inputs.push_back(data_stream(streams::attenuation_data, std::move(map->volume.values)));
   }
   const image::ProjectionGeometry& geometry = scan->projections.geometry;
   prepared.volume = Bytes(geometry.bins * geometry.bins * geometry.rows * sizeof(float));
   prepared.views = geometry.views.size();
-  inputs.insert(inputs.begin(), text_stream(streams::projections_header, image::encode_header(geometry, scan->projections.facts)));
+  inputs.insert(inputs.begin(),
+                text_stream(streams::projections_header, image::encode_header(geometry, scan->projections.facts)));
   inputs.push_back(data_stream(streams::projections_data, std::move(scan->projections.values)));
   inputs.back().order = bit_reversed(prepared.views, inputs.back().bytes.size());
   for (const InputStream& input : inputs) prepared.facts.push_back(input.fact());
@@ -89,7 +95,8 @@ Result<PreparedScan> prepare_scan(const std::filesystem::path& path, const image
 namespace {
 
 Bytes sum(const std::vector<job::StreamFact>& facts) {
-  return std::accumulate(facts.begin(), facts.end(), Bytes(0), [](Bytes all, const job::StreamFact& fact) { return all + fact.length; });
+  return std::accumulate(facts.begin(), facts.end(), Bytes(0),
+                         [](Bytes all, const job::StreamFact& fact) { return all + fact.length; });
 }
 
 }  // namespace

@@ -30,11 +30,11 @@ inline const job::ServiceName kQaService{"qa.spect", 1};
 // What travels, and what stays here.
 struct PreparedScan {
   std::shared_ptr<const std::vector<InputStream>> inputs;
-  std::vector<job::StreamFact> facts;      // of the inputs, hashed
-  image::Identity identity;                // stays
+  std::vector<job::StreamFact> facts;  // of the inputs, hashed
+  image::Identity identity;            // stays
   std::vector<std::string> warnings;
-  std::string description;                 // for people; identifies nobody
-  Bytes volume;                            // length of the result's data
+  std::string description;  // for people; identifies nobody
+  Bytes volume;             // length of the result's data
   std::size_t views = 0;
 };
 
@@ -50,8 +50,8 @@ Result<PreparedScan> prepare_scan(const std::filesystem::path& scan, const image
 // Ranges of `views` equal parts of `length` bytes in bit-reversed order: 0, n/2, n/4, 3n/4, ...
 std::vector<std::pair<std::uint64_t, std::uint64_t>> bit_reversed(std::size_t views, std::uint64_t length);
 
-// What a reconstruction needs. A forecast on the safe side (the worker adapts to what it is granted): memory as the plan with a
-// stored attenuation table, work as 40 operations per view, voxel and iteration.
+// What a reconstruction needs. A forecast on the safe side (the worker adapts to what it is granted): memory as the
+// plan with a stored attenuation table, work as 40 operations per view, voxel and iteration.
 job::Needs recon_needs(const PreparedScan& scan, std::uint32_t cores_max, double iterations);
 job::Needs qa_needs(const PreparedScan& scan);
 

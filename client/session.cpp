@@ -17,7 +17,9 @@ namespace {
 class Overheard final : public wire::Machine {
  public:
   Overheard(Client& client, std::function<void()> updates) : client_(client), updates_(std::move(updates)) {}
-  wire::Effects handle(const wire::Now& now, const wire::Event& event) override { return with(client_.handle(now, event)); }
+  wire::Effects handle(const wire::Now& now, const wire::Event& event) override {
+    return with(client_.handle(now, event));
+  }
   wire::Effects advance(const wire::Now& now) override { return with(client_.advance(now)); }
   std::optional<Instant> next_deadline() const override { return client_.next_deadline(); }
 
@@ -76,7 +78,8 @@ struct Session::Implementation {
         overheard(client, [this, &session] { pass_on(session); }),
         loop(*member, clock, overheard, wire::Ports{&journal, &streams, nullptr, nullptr}) {
     if (!settings.discovery) return;
-    discovery.emplace([this](const wire::Suggestion& suggestion) { loop.feed(wire::Discovered{suggestion}); }, member->identity().transport_key());
+    discovery.emplace([this](const wire::Suggestion& suggestion) { loop.feed(wire::Discovered{suggestion}); },
+                      member->identity().transport_key());
     discovery->browse(certs::Role::Registry);
     loop.watch(discovery->descriptor(), [this] { discovery->dispatch(); });
   }
@@ -110,11 +113,21 @@ Session::Session(const Arguments& arguments) : implementation_(std::make_unique<
 
 Session::~Session() = default;
 
-const certs::Identity& Session::identity() const { return implementation_->member->identity(); }
-const Settings& Session::settings() const { return implementation_->settings; }
-Journal& Session::journal() { return implementation_->journal; }
-Streams& Session::streams() { return implementation_->streams; }
-const Client& Session::client() const { return implementation_->client; }
+const certs::Identity& Session::identity() const {
+  return implementation_->member->identity();
+}
+const Settings& Session::settings() const {
+  return implementation_->settings;
+}
+Journal& Session::journal() {
+  return implementation_->journal;
+}
+Streams& Session::streams() {
+  return implementation_->streams;
+}
+const Client& Session::client() const {
+  return implementation_->client;
+}
 
 void Session::listen_to_terminal(bool on) {
   if (!on) return implementation_->loop.unwatch(STDIN_FILENO);
@@ -135,8 +148,14 @@ void Session::act(std::function<wire::Effects(Client&, const wire::Now&)> action
   });
 }
 
-void Session::after(std::chrono::milliseconds delay, std::function<void()> due) { implementation_->loop.after(delay, std::move(due)); }
-void Session::run() { implementation_->loop.run(); }
-void Session::stop() { implementation_->loop.stop(); }
+void Session::after(std::chrono::milliseconds delay, std::function<void()> due) {
+  implementation_->loop.after(delay, std::move(due));
+}
+void Session::run() {
+  implementation_->loop.run();
+}
+void Session::stop() {
+  implementation_->loop.stop();
+}
 
 }  // namespace tomogrid::client

@@ -17,7 +17,8 @@ namespace tomogrid::client {
 
 class Session final {
  public:
-  // Loads the member and opens its journal. Blocks SIGINT and SIGTERM in this process from here on: they come as interrupted().
+  // Loads the member and opens its journal. Blocks SIGINT and SIGTERM in this process from here on: they come as
+  // interrupted().
   explicit Session(const Arguments& arguments);
   ~Session();
   Session(const Session&) = delete;

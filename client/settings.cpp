@@ -43,17 +43,22 @@ std::optional<Arguments> read_file_arguments(const Arguments& arguments) {
   return *std::move(parsed);
 }
 
-bool names_member(const Arguments& arguments) { return arguments.given("folder") || arguments.given("member"); }
+bool names_member(const Arguments& arguments) {
+  return arguments.given("folder") || arguments.given("member");
+}
 
 }  // namespace
 
 std::vector<Option> settings_options() {
   std::vector<Option> options = certs::identity_options();
   options.push_back({"registry", "HOST:PORT,KEY", "a registry, or a file with one a line", std::nullopt, true});
-  options.push_back({"manager", "HOST:PORT,KEY", "a manager, or a file with one a line; tried in this order", std::nullopt, true});
-  options.push_back({"node-address", "NAME=HOST:PORT,KEY", "where a node is, for when nobody else can tell", std::nullopt, true});
+  options.push_back(
+      {"manager", "HOST:PORT,KEY", "a manager, or a file with one a line; tried in this order", std::nullopt, true});
+  options.push_back(
+      {"node-address", "NAME=HOST:PORT,KEY", "where a node is, for when nobody else can tell", std::nullopt, true});
   options.push_back({"no-discovery", "", "do not look for registries on the local network"});
-  options.push_back({"settings", "FILE", "INI file with these options [TOMOGRID_HOME/client.ini, else what `tomogrid up` wrote]"});
+  options.push_back(
+      {"settings", "FILE", "INI file with these options [TOMOGRID_HOME/client.ini, else what `tomogrid up` wrote]"});
   return options;
 }
 
@@ -64,13 +69,17 @@ std::vector<Option> with_settings(std::vector<Option> own) {
 
 Settings read_settings(const Arguments& arguments) {
   const auto file = read_file_arguments(arguments);
-  const auto from = [&](const char* name) -> const Arguments& { return file && !arguments.given(name) ? *file : arguments; };
+  const auto from = [&](const char* name) -> const Arguments& {
+    return file && !arguments.given(name) ? *file : arguments;
+  };
   Settings settings;
   settings.folder = certs::identity_folder(file && !names_member(arguments) ? *file : arguments);
   settings.registries = registry::read_addresses(from("registry").texts("registry"), certs::Role::Registry).or_throw();
   settings.managers = registry::read_addresses(from("manager").texts("manager"), certs::Role::Manager).or_throw();
-  for (const std::string& text : from("node-address").texts("node-address")) settings.nodes.push_back(parse_known_node(text).or_throw());
-  settings.discovery = !arguments.flag("no-discovery") && !(file && file->flag("no-discovery")) && settings.registries.empty();
+  for (const std::string& text : from("node-address").texts("node-address"))
+    settings.nodes.push_back(parse_known_node(text).or_throw());
+  settings.discovery =
+      !arguments.flag("no-discovery") && !(file && file->flag("no-discovery")) && settings.registries.empty();
   return settings;
 }
 
@@ -86,7 +95,8 @@ Result<NodePin> parse_node(const std::string& text) {
     if (!target) return target.error();
     return NodePin{target->host + ":" + std::to_string(target->control_port), *std::move(target)};
   }
-  if (!job::is_name(text)) return Error{ErrorCode::Usage, "--node " + text + ": a node's name, or HOST:PORT,KEY, is needed"};
+  if (!job::is_name(text))
+    return Error{ErrorCode::Usage, "--node " + text + ": a node's name, or HOST:PORT,KEY, is needed"};
   return NodePin{text, std::nullopt};
 }
 

@@ -62,15 +62,17 @@ bool read_all(int descriptor, std::span<std::uint8_t> into, std::uint64_t offset
   return true;
 }
 
-std::filesystem::path with(const std::filesystem::path& path, const char* suffix) { return path.string() + suffix; }
+std::filesystem::path with(const std::filesystem::path& path, const char* suffix) {
+  return path.string() + suffix;
+}
 
 void sync_folder(const std::filesystem::path& folder) {
   const File descriptor(folder, O_RDONLY | O_DIRECTORY);
   if (descriptor.good()) ::fsync(descriptor.get());
 }
 
-// Ranges as NAME.map has them: pairs of (begin, end), appended after the bytes were written. A torn last pair is ignored;
-// what a power cut took from the file itself is found by the content hash.
+// Ranges as NAME.map has them: pairs of (begin, end), appended after the bytes were written. A torn last pair is
+// ignored; what a power cut took from the file itself is found by the content hash.
 Ranges read_map(const std::filesystem::path& path, std::uint64_t length) {
   wire::IntervalSet stored;
   const auto content = read_file(path, mebibytes(64));
@@ -87,16 +89,20 @@ Ranges read_map(const std::filesystem::path& path, std::uint64_t length) {
 class SpoolSink final : public wire::StreamSink {
  public:
   SpoolSink(std::filesystem::path path, Ranges stored)
-      : path_(std::move(path)), stored_(std::move(stored)), data_(with(path_, ".part"), O_RDWR | O_CREAT),
+      : path_(std::move(path)),
+        stored_(std::move(stored)),
+        data_(with(path_, ".part"), O_RDWR | O_CREAT),
         map_(with(path_, ".map"), O_WRONLY | O_CREAT | O_APPEND) {}
   bool good() const { return data_.good() && map_.good(); }
   int descriptor() const { return data_.get(); }
 
   Ranges stored() const override { return stored_; }
   Result<void> write(std::uint64_t offset, ByteView content) override {
-    if (!write_all(data_.get(), content, offset)) return storage("cannot store a result in " + path_.parent_path().string());
+    if (!write_all(data_.get(), content, offset))
+      return storage("cannot store a result in " + path_.parent_path().string());
     const std::array<std::uint64_t, 2> pair{offset, offset + content.size()};
-    if (::write(map_.get(), pair.data(), 16) != 16) return storage("cannot store a result in " + path_.parent_path().string());
+    if (::write(map_.get(), pair.data(), 16) != 16)
+      return storage("cannot store a result in " + path_.parent_path().string());
     return {};
   }
   Result<void> read(std::uint64_t offset, std::span<std::uint8_t> into) const override {
@@ -156,9 +162,13 @@ class MemorySource final : public wire::StreamSource {
 
 }  // namespace
 
-job::StreamFact InputStream::fact() const { return {name, Bytes(bytes.size()), certs::content_hash(bytes)}; }
+job::StreamFact InputStream::fact() const {
+  return {name, Bytes(bytes.size()), certs::content_hash(bytes)};
+}
 
-Streams::Streams(std::filesystem::path spool) : spool_(std::move(spool)) { make_private_folder(spool_); }
+Streams::Streams(std::filesystem::path spool) : spool_(std::move(spool)) {
+  make_private_folder(spool_);
+}
 
 void Streams::lend(const job::JobId& stream_job, std::shared_ptr<const std::vector<InputStream>> inputs) {
   inputs_[stream_job] = std::move(inputs);
@@ -177,7 +187,8 @@ std::filesystem::path Streams::path(const wire::StreamKey& key) const {
   return spool_ / job::to_string(key.job) / name;
 }
 
-Result<std::unique_ptr<wire::StreamSink>> Streams::open_sink(const wire::JobKey&, const wire::StreamKey& key, std::uint64_t length) {
+Result<std::unique_ptr<wire::StreamSink>> Streams::open_sink(const wire::JobKey&, const wire::StreamKey& key,
+                                                             std::uint64_t length) {
   if (!job::is_name(key.name)) return Error{ErrorCode::BadInput, "a stream without a proper name"};
   const std::filesystem::path file = path(key);
   make_private_folder(file.parent_path());
@@ -190,10 +201,12 @@ Result<std::unique_ptr<wire::StreamSink>> Streams::open_sink(const wire::JobKey&
   auto sink = std::make_unique<SpoolSink>(file, read_map(with(file, ".map"), length));
   if (!sink->good()) return storage("cannot create " + file.string());
   // Room for all of it now: a full disk is known before the transfer, not at its end.
-  if (::ftruncate(sink->descriptor(), static_cast<off_t>(length)) != 0) return storage("cannot store a result in " + file.parent_path().string());
+  if (::ftruncate(sink->descriptor(), static_cast<off_t>(length)) != 0)
+    return storage("cannot store a result in " + file.parent_path().string());
   if (length > 0) {
     errno = ::posix_fallocate(sink->descriptor(), 0, static_cast<off_t>(length));
-    if (errno == ENOSPC || errno == EFBIG) return storage("no room for a result of " + human_bytes(length) + " in " + file.parent_path().string());
+    if (errno == ENOSPC || errno == EFBIG)
+      return storage("no room for a result of " + human_bytes(length) + " in " + file.parent_path().string());
   }
   return std::unique_ptr<wire::StreamSink>(std::move(sink));
 }
@@ -202,7 +215,8 @@ Result<std::unique_ptr<wire::StreamSource>> Streams::open_source(const wire::Job
   const auto found = inputs_.find(key.job);
   if (found != inputs_.end()) {
     for (const InputStream& input : *found->second) {
-      if (input.name == key.name) return std::unique_ptr<wire::StreamSource>(std::make_unique<MemorySource>(found->second, input));
+      if (input.name == key.name)
+        return std::unique_ptr<wire::StreamSource>(std::make_unique<MemorySource>(found->second, input));
     }
   }
   return Error{ErrorCode::NotFound, "no input " + key.name + " here"};

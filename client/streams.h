@@ -23,9 +23,9 @@ struct InputStream {
   std::string name;
   std::shared_ptr<const void> owner;
   ByteView bytes;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> order;   // ranges, best first; empty: ascending
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> order;  // ranges, best first; empty: ascending
 
-  job::StreamFact fact() const;                                  // with its content hash
+  job::StreamFact fact() const;  // with its content hash
 };
 
 class Streams final : public wire::StreamStore {

@@ -40,7 +40,7 @@ sigset_t watched_signals() {
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (!keep_terminal) {
-    ::setpgid(0, 0);   // Ctrl-C is for the supervisor: it ends them in order
+    ::setpgid(0, 0);  // Ctrl-C is for the supervisor: it ends them in order
     const int nothing = ::open("/dev/null", O_RDONLY);
     ::dup2(nothing, STDIN_FILENO);
     ::dup2(output, STDOUT_FILENO);
@@ -80,7 +80,8 @@ void Supervisor::launch(Child& child) {
   child.pid = ::fork();
   if (child.pid == 0) become(argv.data(), self, ends[1], child.log, child.once);
   if (ends[1] >= 0) ::close(ends[1]);
-  if (child.pid < 0) throw Failure(ErrorCode::Internal, "cannot start " + child.program.name + ": " + std::strerror(errno));
+  if (child.pid < 0)
+    throw Failure(ErrorCode::Internal, "cannot start " + child.program.name + ": " + std::strerror(errno));
   child.output = ends[0];
   child.pending.clear();
 }
@@ -134,7 +135,8 @@ void Supervisor::read_output(Child& child) {
 void Supervisor::reap() {
   int status = 0;
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
-    const auto found = std::find_if(children_.begin(), children_.end(), [pid](const Child& child) { return child.pid == pid; });
+    const auto found =
+        std::find_if(children_.begin(), children_.end(), [pid](const Child& child) { return child.pid == pid; });
     if (found == children_.end()) continue;
     Child& child = *found;
     child.pid = -1;
@@ -158,7 +160,8 @@ bool Supervisor::step(std::chrono::milliseconds wait) {
     if (child.again_at <= now) {
       launch(child);
     } else {
-      wait = std::min(wait, std::chrono::duration_cast<std::chrono::milliseconds>(child.again_at - now) + std::chrono::milliseconds(1));
+      wait = std::min(wait, std::chrono::duration_cast<std::chrono::milliseconds>(child.again_at - now) +
+                                std::chrono::milliseconds(1));
     }
   }
   std::vector<pollfd> waiting{{signals_, POLLIN, 0}};
@@ -184,8 +187,10 @@ void Supervisor::stop(std::chrono::milliseconds patience) {
   for (auto child = children_.rbegin(); child != children_.rend(); ++child) {
     if (child->pid > 0) ::kill(child->pid, SIGTERM);
   }
-  const auto alive = [this] { return std::any_of(children_.begin(), children_.end(), [](const Child& child) { return child.pid > 0; }); };
-  for (Child& child : children_) child.once = true;   // not again
+  const auto alive = [this] {
+    return std::any_of(children_.begin(), children_.end(), [](const Child& child) { return child.pid > 0; });
+  };
+  for (Child& child : children_) child.once = true;  // not again
   while (alive() && SteadyTime::now() < until) step(std::chrono::milliseconds(50));
   for (Child& child : children_) {
     if (child.pid > 0) ::kill(child.pid, SIGKILL);

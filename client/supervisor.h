@@ -1,7 +1,7 @@
 // Keeps programs running: starts them, reads their ready line, starts one again when it dies, ends all of them.
 //
-// For a process without ZeroMQ context and threads (tomogrid up): children are forked and exec'ed, and die with this process
-// however it ends. One thread. Errors: Failure when a program cannot be started at all.
+// For a process without ZeroMQ context and threads (tomogrid up): children are forked and exec'ed, and die with this
+// process however it ends. One thread. Errors: Failure when a program cannot be started at all.
 #pragma once
 
 #include <sys/types.h>
@@ -19,14 +19,14 @@ namespace tomogrid::client {
 
 struct Program {
   std::string name;
-  std::vector<std::string> command;           // argv
-  std::filesystem::path log;                  // standard error and output, appended
+  std::vector<std::string> command;  // argv
+  std::filesystem::path log;         // standard error and output, appended
 };
 
 class Supervisor final {
  public:
   Supervisor();
-  ~Supervisor();                              // ends all
+  ~Supervisor();  // ends all
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
@@ -41,7 +41,7 @@ class Supervisor final {
   void stop(std::chrono::milliseconds patience);
   // Ends as soon as this one does, with its status; not started again.
   std::optional<int> finished(const std::string& name) const;
-  void start_once(Program program);           // a program that inherits our terminal and is not started again
+  void start_once(Program program);  // a program that inherits our terminal and is not started again
 
  private:
   struct Child {

@@ -50,7 +50,9 @@ std::optional<Serving> parse_ready(const std::string& line) {
 class Federation {
  public:
   Federation(const Arguments& arguments, Household& household)
-      : household_(household), program_(fs::read_symlink("/proc/self/exe").string()), cores_(arguments.integer("cores", 0, 4096)),
+      : household_(household),
+        program_(fs::read_symlink("/proc/self/exe").string()),
+        cores_(arguments.integer("cores", 0, 4096)),
         level_(arguments.text("log-level")) {
     supervisor_.on_death = [](const std::string& name, int status, std::chrono::milliseconds pause) {
       std::cerr << name << " ended with status " << status << "; starting it again in " << pause.count() << " ms\n";
@@ -80,7 +82,8 @@ class Federation {
     text += "folder = " + household_.member("clinician").string() + "\n";
     text += "registry = " + serving_["registry"].address() + "\n";
     text += "manager = " + serving_["manager"].address() + "\n";
-    for (const std::string& node : household_.nodes()) text += "node-address = " + node + "=" + serving_[node].address() + "\n";
+    for (const std::string& node : household_.nodes())
+      text += "node-address = " + node + "=" + serving_[node].address() + "\n";
     write_file(settings(), bytes_of(text), FileMode::Private).or_throw();
   }
 
@@ -89,7 +92,8 @@ class Federation {
   json as_json() const {
     json roles = json::object();
     for (const auto& [name, serving] : serving_) roles[name] = serving.address();
-    return {{"ready", true}, {"settings", settings().string()}, {"folder", household_.folder().string()}, {"roles", roles}};
+    return {
+        {"ready", true}, {"settings", settings().string()}, {"folder", household_.folder().string()}, {"roles", roles}};
   }
 
  private:
@@ -102,8 +106,10 @@ class Federation {
   }
 
   void launch(const std::string& role, const std::string& name, const std::vector<std::string>& more) {
-    Program program{name, {program_, role, "--json", "--log-level", level_, "--home", household_.home(name).string(),
-                           "--folder", household_.member(name).string(), "--no-discovery", "--listen", "127.0.0.1:0"}, household_.log(name)};
+    Program program{name,
+                    {program_, role, "--json", "--log-level", level_, "--home", household_.home(name).string(),
+                     "--folder", household_.member(name).string(), "--no-discovery", "--listen", "127.0.0.1:0"},
+                    household_.log(name)};
     program.command.insert(program.command.end(), more.begin(), more.end());
     const std::size_t bulk = program.command.size();
     if (role == "node") program.command.insert(program.command.end(), {"--bulk", "0"});
@@ -124,7 +130,8 @@ class Federation {
       while (!serving_.contains(name)) {
         if (!supervisor_.step(std::chrono::milliseconds(100))) return false;
         if (std::chrono::steady_clock::now() > until) {
-          throw Failure(ErrorCode::Internal, name + " does not serve after " + std::to_string(kStart.count()) + " s; see " + household_.log(name).string());
+          throw Failure(ErrorCode::Internal, name + " does not serve after " + std::to_string(kStart.count()) +
+                                                 " s; see " + household_.log(name).string());
         }
       }
     }
@@ -136,13 +143,13 @@ class Federation {
   std::int64_t cores_;
   std::string level_;
   std::map<std::string, Serving> serving_;
-  Supervisor supervisor_;                      // ended first: its children use the rest
+  Supervisor supervisor_;  // ended first: its children use the rest
 };
 
 void say_next(const Federation& federation, const Household& household, bool own_settings) {
   const std::string settings = own_settings ? "" : " --settings " + federation.settings().string();
-  std::cout << "a federation is up: registry, manager and " << household.nodes().size() << " nodes on this machine; logs in "
-            << (household.folder() / "log").string() << "\n"
+  std::cout << "a federation is up: registry, manager and " << household.nodes().size()
+            << " nodes on this machine; logs in " << (household.folder() / "log").string() << "\n"
             << "in another terminal:\n"
             << "  tomogrid nodes" << settings << "\n"
             << "  tomogrid phantom -o scan.dcm\n"
@@ -157,7 +164,7 @@ int run_up(const Arguments& arguments) {
   if (!given) make_private_folder(tomogrid_home());
   const auto nodes = static_cast<unsigned>(arguments.integer("nodes", 1, 16));
   Household household(folder, nodes, SystemClock().wall());
-  fs::remove(folder / "client.ini");           // of an earlier federation: nobody should dial it meanwhile
+  fs::remove(folder / "client.ini");  // of an earlier federation: nobody should dial it meanwhile
   Federation federation(arguments, household);
   if (!federation.start()) return 0;
   federation.write_settings();
@@ -166,7 +173,8 @@ int run_up(const Arguments& arguments) {
   } else {
     say_next(federation, household, !given);
   }
-  if (const auto file = arguments.optional_text("ready-file")) write_file(*file, bytes_of(federation.as_json().dump() + "\n")).or_throw();
+  if (const auto file = arguments.optional_text("ready-file"))
+    write_file(*file, bytes_of(federation.as_json().dump() + "\n")).or_throw();
   if (const auto command = arguments.optional_text("run")) {
     federation.supervisor().start_once({kUserCommand, {"/bin/sh", "-c", *command}, {}});
   }
@@ -182,15 +190,21 @@ Command up_command() {
   return {.name = "tomogrid up",
           .summary = "a whole federation on this machine, for trying things",
           .usage = "[options]",
-          .description = "Makes the certificates of a registry, a manager, nodes, a clinician and an administrator in a folder (kept from one time to the next), "
-                         "starts the roles as processes of their own, starts one again when it dies, and writes client.ini, which tomogrid recon and the "
-                         "other commands find by themselves when the folder is the default. Everything listens on 127.0.0.1 only.",
+          .description =
+              "Makes the certificates of a registry, a manager, nodes, a clinician and an administrator in a folder "
+              "(kept from one time to the next), "
+              "starts the roles as processes of their own, starts one again when it dies, and writes client.ini, which "
+              "tomogrid recon and the "
+              "other commands find by themselves when the folder is the default. Everything listens on 127.0.0.1 only.",
           .options = {{"nodes", "N", "how many nodes", "2"},
                       {"dir", "DIR", "where its members and state are [$TOMOGRID_HOME/up]"},
-                      {"cores", "N", "each node offers exactly N cores, whatever else runs; 0: what is free, watched", std::to_string(own_cores())},
+                      {"cores", "N", "each node offers exactly N cores, whatever else runs; 0: what is free, watched",
+                       std::to_string(own_cores())},
                       {"ready-file", "FILE", "written when all of it serves: for scripts that wait"},
-                      {"run", "COMMAND", "a shell command to run once it is up; then all of it ends with the command's exit status"}},
-          .examples = {"tomogrid up", "tomogrid up --nodes 3 --ready-file /tmp/ready &", "tomogrid up --run 'tomogrid recon scan.dcm -o volume.nii.gz'"},
+                      {"run", "COMMAND",
+                       "a shell command to run once it is up; then all of it ends with the command's exit status"}},
+          .examples = {"tomogrid up", "tomogrid up --nodes 3 --ready-file /tmp/ready &",
+                       "tomogrid up --run 'tomogrid recon scan.dcm -o volume.nii.gz'"},
           .run = run_up};
 }
 

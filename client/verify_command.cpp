@@ -11,6 +11,7 @@
 #include "client/commands.h"
 #include "client/receipt.h"
 #include "client/scan.h"
+#include "client/scan_options.h"
 #include "client/settings.h"
 #include "image/files.h"
 #include "image/stream_format.h"
@@ -27,31 +28,42 @@ const job::StreamFact* find(const std::vector<job::StreamFact>& facts, const std
 }
 
 // Volume files hold lengths as 32-bit floats or as decimal text.
-bool close(double a, double b) { return std::abs(a - b) <= 1e-4 * std::max({1.0, std::abs(a), std::abs(b)}); }
+bool close(double a, double b) {
+  return std::abs(a - b) <= 1e-4 * std::max({1.0, std::abs(a), std::abs(b)});
+}
 
 bool same_grid(const image::VolumeGeometry& a, const image::VolumeGeometry& b) {
-  return a.columns == b.columns && a.rows == b.rows && a.slices == b.slices && close(a.column_mm.count(), b.column_mm.count()) &&
-         close(a.row_mm.count(), b.row_mm.count()) && close(a.slice_mm.count(), b.slice_mm.count()) && close(a.x0.count(), b.x0.count()) &&
+  return a.columns == b.columns && a.rows == b.rows && a.slices == b.slices &&
+         close(a.column_mm.count(), b.column_mm.count()) && close(a.row_mm.count(), b.row_mm.count()) &&
+         close(a.slice_mm.count(), b.slice_mm.count()) && close(a.x0.count(), b.x0.count()) &&
          close(a.y0.count(), b.y0.count()) && close(a.z0.count(), b.z0.count());
 }
 
 Result<void> check_volume(const fs::path& path, const Judged& judged, const ReceiptFile& file) {
-  const auto unverified = [&path](const std::string& why) { return Error{ErrorCode::Unverified, path.string() + " is not what the receipt is about: " + why}; };
+  const auto unverified = [&path](const std::string& why) {
+    return Error{ErrorCode::Unverified, path.string() + " is not what the receipt is about: " + why};
+  };
   std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(), [](char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](char c) { return static_cast<char>(std::tolower(c)); });
   if (extension == ".dcm" || extension == ".png") {
-    return Error{ErrorCode::Usage, path.string() + ": DICOM and PNG hold rounded numbers, so their bits prove nothing; verify the .nii, .nii.gz or .hv written with it"};
+    return Error{ErrorCode::Usage, path.string() +
+                                       ": DICOM and PNG hold rounded numbers, so their bits prove nothing; verify the "
+                                       ".nii, .nii.gz or .hv written with it"};
   }
   const job::StreamFact* header_fact = find(judged.receipt.outputs, streams::volume_header);
   const job::StreamFact* data_fact = find(judged.receipt.outputs, streams::volume_data);
   if (header_fact == nullptr || data_fact == nullptr) return unverified("it has no volume");
-  if (certs::content_hash(bytes_of(file.volume_header)) != header_fact->root) return unverified("the header kept with the receipt was altered");
+  if (certs::content_hash(bytes_of(file.volume_header)) != header_fact->root)
+    return unverified("the header kept with the receipt was altered");
   const auto header = image::parse_volume_header(file.volume_header);
   if (!header) return header.error();
   const auto volume = image::load_volume(path, header->unit);
   if (!volume) return volume.error();
-  if (!same_grid(volume->geometry, header->geometry)) return unverified("its grid differs in size, spacing or position");
-  if (certs::content_hash(image::as_bytes(volume->values)) != data_fact->root) return unverified("at least one voxel differs");
+  if (!same_grid(volume->geometry, header->geometry))
+    return unverified("its grid differs in size, spacing or position");
+  if (certs::content_hash(image::as_bytes(volume->values)) != data_fact->root)
+    return unverified("at least one voxel differs");
   return {};
 }
 
@@ -63,16 +75,7 @@ Result<InputCheck> check_inputs(const Arguments& arguments, const Judged& judged
   InputCheck result;
   std::vector<job::StreamFact> here;
   if (const auto scan = arguments.optional_text("scan")) {
-    std::optional<AttenuationFile> attenuation;
-    if (const auto path = arguments.optional_text("attenuation")) {
-      const auto unit = image::parse_attenuation_unit(arguments.text("attenuation-unit"));
-      if (!unit) return Error{ErrorCode::Usage, "--attenuation-unit: 1/cm, 1/mm or HU is needed"};
-      attenuation = AttenuationFile{*path, *unit};
-    }
-    image::LoadOptions options;
-    if (arguments.given("window")) options.window = static_cast<std::size_t>(arguments.integer("window", 1, 64));
-    if (arguments.given("radius")) options.radius = Millimetres(arguments.number("radius", 1, 2000));
-    auto prepared = prepare_scan(*scan, options, attenuation);
+    auto prepared = prepare_scan(*scan, load_options(arguments), attenuation_of(arguments));
     if (!prepared) return prepared.error();
     here = prepared->facts;
   }
@@ -83,7 +86,8 @@ Result<InputCheck> check_inputs(const Arguments& arguments, const Judged& judged
     } else if (*own == input) {
       result.matched.push_back(input.name);
     } else {
-      return Error{ErrorCode::Unverified, "the receipt is about another " + input.name + " than the one in " + arguments.text("scan")};
+      return Error{ErrorCode::Unverified,
+                   "the receipt is about another " + input.name + " than the one in " + arguments.text("scan")};
     }
   }
   return result;
@@ -96,7 +100,8 @@ int run_verify(const Arguments& arguments) {
   const fs::path folder = read_settings(arguments).folder;
   const auto anchor_file = arguments.optional_text("anchor");
   const auto bundle = certs::read_bundle(anchor_file ? fs::path(*anchor_file) : folder / "anchor.cert").or_throw();
-  if (!bundle.anchor) throw Failure(ErrorCode::BadInput, "no authority in " + anchor_file.value_or((folder / "anchor.cert").string()));
+  if (!bundle.anchor)
+    throw Failure(ErrorCode::BadInput, "no authority in " + anchor_file.value_or((folder / "anchor.cert").string()));
   certs::RevocationList revocations;
   revocations.federation = bundle.anchor->federation;
   if (!anchor_file) revocations = certs::RevocationStore(certs::revocations_file(folder), *bundle.anchor).list();
@@ -105,18 +110,35 @@ int run_verify(const Arguments& arguments) {
   check_volume(volume, judged, file).or_throw();
   const InputCheck inputs = check_inputs(arguments, judged).or_throw();
   if (arguments.flag("json")) {
-    std::cout << nlohmann::json{{"verified", true}, {"node", judged.node.subject}, {"service", job::to_string(judged.receipt.service)},
-                                {"parameters", judged.receipt.parameters}, {"finished", iso_time(judged.receipt.finished.unix_ms)},
-                                {"inputs_matched", inputs.matched}, {"inputs_not_checked", inputs.unchecked}, {"node_removed_since", judged.revoked_since}}.dump() << "\n";
+    std::cout << nlohmann::json{{"verified", true},
+                                {"node", judged.node.subject},
+                                {"service", job::to_string(judged.receipt.service)},
+                                {"parameters", judged.receipt.parameters},
+                                {"finished", iso_time(judged.receipt.finished.unix_ms)},
+                                {"inputs_matched", inputs.matched},
+                                {"inputs_not_checked", inputs.unchecked},
+                                {"node_removed_since", judged.revoked_since}}
+                     .dump()
+              << "\n";
     return 0;
   }
-  std::cout << "verified: node " << judged.node.subject << " of federation " << judged.receipt.federation << " made exactly these voxels with "
-            << job::to_string(judged.receipt.service) << " on " << iso_time(judged.receipt.finished.unix_ms) << "\n"
+  std::cout << "verified: node " << judged.node.subject << " of federation " << judged.receipt.federation
+            << " made exactly these voxels with " << job::to_string(judged.receipt.service) << " on "
+            << iso_time(judged.receipt.finished.unix_ms) << "\n"
             << "parameters: " << judged.receipt.parameters << "\n";
   for (const std::string& name : inputs.matched) std::cout << "from this " << name << "\n";
-  for (const std::string& name : inputs.unchecked) std::cout << "not checked: " << name << " (give --scan, and --attenuation if there was one)\n";
+  for (const std::string& name : inputs.unchecked)
+    std::cout << "not checked: " << name << " (give --scan, and --attenuation if there was one)\n";
   if (judged.revoked_since) std::cout << "note: that node has been removed from the federation since\n";
   return 0;
+}
+
+std::vector<Option> verify_options() {
+  std::vector<Option> options{{"scan", "FILE", "the acquisition that was sent, with the options that were given then"},
+                              {"anchor", "FILE", "the federation's authority [this member's]"}};
+  for (Option& option : attenuation_options()) options.push_back(std::move(option));
+  for (Option& option : scan_options()) options.push_back(std::move(option));
+  return with_settings(std::move(options));
 }
 
 }  // namespace
@@ -125,14 +147,11 @@ Command verify_command() {
   return {.name = "tomogrid verify",
           .summary = "is this volume what that node made of that scan?",
           .usage = "VOLUME RECEIPT [--scan SCAN] [options]",
-          .description = "Checks the node's certificate and signature, every voxel, and with --scan every count that was sent. It proves where a "
-                         "volume comes from, not that the computation was right. Exit status 12 when something differs.",
-          .options = with_settings({{"scan", "FILE", "the acquisition that was sent"},
-                                    {"attenuation", "FILE", "the attenuation map that was sent"},
-                                    {"attenuation-unit", "UNIT", "1/cm, 1/mm or HU", "1/cm"},
-                                    {"window", "N", "as given to tomogrid recon"},
-                                    {"radius", "MM", "as given to tomogrid recon"},
-                                    {"anchor", "FILE", "the federation's authority [this member's]"}}),
+          .description =
+              "Checks the node's certificate and signature, every voxel, and with --scan every count that was sent. It "
+              "proves where a "
+              "volume comes from, not that the computation was right. Exit status 12 when something differs.",
+          .options = verify_options(),
           .examples = {"tomogrid verify volume.nii.gz volume.nii.gz.receipt --scan scan.dcm"},
           .positional_min = 2,
           .positional_max = 2,

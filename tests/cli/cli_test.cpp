@@ -54,8 +54,10 @@ CaseFile read_cases(const fs::path& path) {
       file.scan = file.federation = true;
     } else {
       const auto first = text.find("::"), second = text.find("::", first + 2);
-      if (first == std::string::npos || second == std::string::npos) throw std::runtime_error(path.string() + ":" + std::to_string(number) + ": not a case");
-      file.cases.push_back({number, std::stoi(text.substr(0, first)), trimmed(text.substr(first + 2, second - first - 2)), trimmed(text.substr(second + 2))});
+      if (first == std::string::npos || second == std::string::npos)
+        throw std::runtime_error(path.string() + ":" + std::to_string(number) + ": not a case");
+      file.cases.push_back({number, std::stoi(text.substr(0, first)),
+                            trimmed(text.substr(first + 2, second - first - 2)), trimmed(text.substr(second + 2))});
     }
   }
   if (file.cases.empty()) throw std::runtime_error(path.string() + " has no case");
@@ -70,22 +72,26 @@ class CommandLine : public testing::Test {
     const fs::path home = folder_.path() / "home";
     fs::create_directory(home);
     fs::permissions(home, fs::perms::owner_all);
-    environment_ = {{"TOMOGRID_HOME", home.string()},
-                    {"PATH", std::string(TOMOGRID_BIN) + ":" + (::getenv("PATH") != nullptr ? ::getenv("PATH") : "/usr/bin:/bin")},
-                    {"DATA", TOMOGRID_DATA},
-                    {"CASES", TOMOGRID_CLI_CASES},
-                    {"HERE", folder_.path().string()},
-                    {"SCAN", (folder_.path() / "scan.dcm").string()},
-                    {"MU", (folder_.path() / "mu.nii.gz").string()},
-                    {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
-                    {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
+    environment_ = {
+        {"TOMOGRID_HOME", home.string()},
+        {"PATH", std::string(TOMOGRID_BIN) + ":" + (::getenv("PATH") != nullptr ? ::getenv("PATH") : "/usr/bin:/bin")},
+        {"DATA", TOMOGRID_DATA},
+        {"CASES", TOMOGRID_CLI_CASES},
+        {"HERE", folder_.path().string()},
+        {"SCAN", (folder_.path() / "scan.dcm").string()},
+        {"MU", (folder_.path() / "mu.nii.gz").string()},
+        {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+        {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
     if (file_.scan) {
       const Outcome made = shell("tomogrid phantom -o $SCAN --mu $MU --size 32 --views 32");
       ASSERT_EQ(made.status, 0) << made.errors;
     }
     if (!file_.federation) return;
-    up_ = std::make_unique<Process>(std::vector<std::string>{std::string(TOMOGRID_BIN) + "/tomogrid", "up", "--json"}, environment_);
-    ASSERT_TRUE(up_->wait_line([](const std::string& line) { return line.find("\"ready\"") != std::string::npos; }, 90s)) << up_->errors();
+    up_ = std::make_unique<Process>(std::vector<std::string>{std::string(TOMOGRID_BIN) + "/tomogrid", "up", "--json"},
+                                    environment_);
+    ASSERT_TRUE(
+        up_->wait_line([](const std::string& line) { return line.find("\"ready\"") != std::string::npos; }, 90s))
+        << up_->errors();
   }
 
   void TearDown() override {
@@ -97,7 +103,8 @@ class CommandLine : public testing::Test {
   void TestBody() override {
     for (const Case& one : file_.cases) {
       const Outcome outcome = shell(one.command);
-      const std::string where = file_.name + ".cli:" + std::to_string(one.line) + ": " + one.command + "\n" + outcome.output + outcome.errors;
+      const std::string where =
+          file_.name + ".cli:" + std::to_string(one.line) + ": " + one.command + "\n" + outcome.output + outcome.errors;
       EXPECT_EQ(outcome.status, one.status) << where;
       const std::string printed = outcome.output + outcome.errors;
       if (one.text.starts_with("- ")) {
@@ -109,7 +116,9 @@ class CommandLine : public testing::Test {
   }
 
  private:
-  Outcome shell(const std::string& command) { return run({"/bin/sh", "-c", "cd \"$HERE\" && " + command}, environment_, 120s); }
+  Outcome shell(const std::string& command) {
+    return run({"/bin/sh", "-c", "cd \"$HERE\" || exit 99\n" + command}, environment_, 120s);
+  }
 
   CaseFile file_;
   TemporaryFolder folder_;

@@ -17,7 +17,7 @@ void expect_delivered(World& world, const std::string& node) {
   ASSERT_EQ(verified.size(), 1U) << world.story();
   EXPECT_EQ(verified[0].node, node);
   world.deliver(verified[0].job);
-  world.advance(world.options().farewell + 1s);   // a node that is out of reach is waited for so long
+  world.advance(world.options().farewell + 1s);  // a node that is out of reach is waited for so long
   const auto ended = world.all<Ended>();
   ASSERT_EQ(ended.size(), 1U);
   EXPECT_FALSE(ended[0].error) << ended[0].error->message;
@@ -50,7 +50,7 @@ TEST(Client, AnAttemptIsInTheJournalBeforeItIsOpened) {
   world.submit(world.request());
   const auto open = std::find(world.order.begin(), world.order.end(), "open");
   ASSERT_NE(open, world.order.end());
-  EXPECT_EQ(std::count(world.order.begin(), open, "persist job"), 2);   // the job, then its attempt
+  EXPECT_EQ(std::count(world.order.begin(), open, "persist job"), 2);  // the job, then its attempt
 }
 
 TEST(Client, NothingIsOpenedWhenTheJournalCannotBeWritten) {
@@ -118,7 +118,8 @@ TEST(Client, ANodeThatDiesWhileIteratingIsReplaced) {
 TEST(Client, ANodeThatDiesWhileReturningIsReplaced) {
   World world;
   world.a().on_message = [&world](const wire::Message& message) {
-    if (std::holds_alternative<wire::Fetch>(message)) world.a().up = false, world.drop(world.a().identity->transport_key(), "gone");
+    if (std::holds_alternative<wire::Fetch>(message))
+      world.a().up = false, world.drop(world.a().identity->transport_key(), "gone");
   };
   world.start();
   world.submit(world.request());
@@ -148,7 +149,7 @@ TEST(Client, TheFirstReceiptThatVerifiesWinsAndTheOtherRunIsCancelled) {
   world.b().hold = true;
   world.start();
   world.submit(world.request());
-  world.set_up(world.a(), false);                      // cut off, but still computing
+  world.set_up(world.a(), false);  // cut off, but still computing
   world.advance(world.options().patience + 1s);
   EXPECT_EQ(world.b().opens, 1U);
   world.set_up(world.a(), true);
@@ -220,7 +221,7 @@ TEST(Client, APlacementThatTheManagerDidNotSignIsNotFollowed) {
   world.submit(world.request());
   EXPECT_TRUE(world.said("it did not sign"));
   world.advance(5s);
-  expect_delivered(world, "a");   // placed here instead
+  expect_delivered(world, "a");  // placed here instead
   EXPECT_FALSE(world.a().jobs.begin()->second.open.ticket);
 }
 
@@ -260,7 +261,7 @@ TEST(Client, AnUnknownPinnedNodeIsUnreachableWithTheRemedy) {
   EXPECT_NE(ended.error->message.find("HOST:PORT,KEY"), std::string::npos);
 }
 
-// ---- sessions that are refused ------------------------------------------------------------------------------------------
+// ---- sessions that are refused
 
 TEST(Client, AManagerThatWillNotHaveUsEndsTheJobWithItsReason) {
   World world;
@@ -304,7 +305,7 @@ TEST(Client, RevokedWhileItsJobRunsItSaysSo) {
   EXPECT_NE(ended.error->message.find("revoked"), std::string::npos);
 }
 
-// ---- previews ----------------------------------------------------------------------------------------------------------
+// ---- previews
 
 TEST(Client, PreviewsAreTakenOnlyWhenTheyAreWanted) {
   for (const bool wanted : {true, false}) {
@@ -334,7 +335,7 @@ TEST(Client, APreviewMayNotPoseAsAResultOrBeHuge) {
   EXPECT_EQ(world.stopped.size(), 3U);
 }
 
-// ---- results that must not be taken ----------------------------------------------------------------------------------
+// ---- results that must not be taken
 
 struct Lie {
   const char* name;
@@ -360,13 +361,18 @@ INSTANTIATE_TEST_SUITE_P(
         Lie{"OtherClient", [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.client.bytes[3] ^= 1; }; }},
         Lie{"OtherNode", [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.node.bytes[3] ^= 1; }; }},
         Lie{"OtherService", [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.service.version = 2; }; }},
-        Lie{"OtherParameters", [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.parameters = R"({"iterations":5})"; }; }},
+        Lie{"OtherParameters",
+            [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.parameters = R"({"iterations":5})"; }; }},
         Lie{"ParameterLeftOut", [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.parameters = "{}"; }; }},
-        Lie{"OtherPatientsScan", [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.inputs[1].root[0] ^= 1; }; }},
+        Lie{"OtherPatientsScan",
+            [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.inputs[1].root[0] ^= 1; }; }},
         Lie{"InputLeftOut", [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.inputs.pop_back(); }; }},
-        Lie{"SwappedResult", [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.outputs[1].root[0] ^= 1; }; }},
-        Lie{"OutputTwice", [](FakeNode& n) { n.alter_outputs = [](std::vector<job::StreamFact>& o) { o.push_back(o[1]); }; }},
-        Lie{"OutputMissing", [](FakeNode& n) { n.alter_outputs = [](std::vector<job::StreamFact>& o) { o.pop_back(); }; }},
+        Lie{"SwappedResult",
+            [](FakeNode& n) { n.alter_receipt = [](wire::Receipt& r) { r.outputs[1].root[0] ^= 1; }; }},
+        Lie{"OutputTwice",
+            [](FakeNode& n) { n.alter_outputs = [](std::vector<job::StreamFact>& o) { o.push_back(o[1]); }; }},
+        Lie{"OutputMissing",
+            [](FakeNode& n) { n.alter_outputs = [](std::vector<job::StreamFact>& o) { o.pop_back(); }; }},
         Lie{"NoOutputs", [](FakeNode& n) { n.alter_outputs = [](std::vector<job::StreamFact>& o) { o.clear(); }; }},
         Lie{"SignedByAnother", [](FakeNode& n) { n.receipt_by_other = true; }},
         Lie{"NoReceipt", [](FakeNode& n) { n.no_receipt = true; }},
@@ -399,7 +405,7 @@ TEST(Client, AFullDiskHereIsNotTheNodesFault) {
   EXPECT_EQ(world.a().jobs.size(), 1U) << "the same job, not a second one";
 }
 
-// ---- failures of the job -----------------------------------------------------------------------------------------------
+// ---- failures of the job
 
 TEST(Client, AFailureForGoodIsReportedWithItsReason) {
   World world;
@@ -449,7 +455,7 @@ TEST(Client, ASilentNodeIsAskedThriceAndThenLeft) {
   expect_delivered(world, "b");
 }
 
-// ---- the journal ---------------------------------------------------------------------------------------------------------
+// ---- the journal
 
 TEST(Client, KilledAndRunAgainItGoesOnWithTheSameJob) {
   World world;
@@ -457,7 +463,7 @@ TEST(Client, KilledAndRunAgainItGoesOnWithTheSameJob) {
   world.start();
   world.submit(world.request());
   const job::JobId first = world.job();
-  world.start();                                       // kill -9: nothing but the journal is left
+  world.start();  // kill -9: nothing but the journal is left
   world.submit(world.request());
   EXPECT_EQ(world.job(), first);
   EXPECT_TRUE(world.all<Started>().at(0).resumed);
@@ -554,6 +560,38 @@ TEST(Client, AttachWithoutTheScanSaysWhatToDoWhenTheNodeLacksIt) {
   EXPECT_TRUE(ended.resumable);
 }
 
+TEST(Client, AttachToAJobThatNoNodeHasSaysSo) {
+  World world;
+  world.a().hold = true;
+  world.start();
+  world.submit(world.request());
+  const job::JobId job = world.job();
+  world.a().jobs.clear();
+  world.start();
+  world.attach(job);
+  const Ended ended = expect_refused(world);
+  EXPECT_EQ(ended.error->code, ErrorCode::NotFound);
+  EXPECT_TRUE(ended.resumable);
+  EXPECT_EQ(world.b().attaches, 0U) << "no other node can have it";
+}
+
+TEST(Client, AttachToAJobWhoseNodeIsAwayWaitsForIt) {
+  World world;
+  world.a().hold = true;
+  world.start();
+  world.submit(world.request());
+  const job::JobId job = world.job();
+  world.set_up(world.a(), false);
+  world.start();
+  world.attach(job);
+  world.advance(30s);
+  EXPECT_TRUE(world.all<Ended>().empty());
+  world.set_up(world.a(), true);
+  world.advance(5s);
+  world.finish(world.a());
+  expect_delivered(world, "a");
+}
+
 TEST(Client, AttachToAnUnknownJobIsNotFound) {
   World world;
   world.start();
@@ -574,7 +612,90 @@ TEST(Client, TheJournalDoesNotGrowWithoutEnd) {
   EXPECT_EQ(world.client->records().size(), 3U);
 }
 
-// ---- cancel ----------------------------------------------------------------------------------------------------------
+// ---- an accident before every single event
+
+// How many events a whole job is, from start to closed.
+std::size_t events_of_a_job() {
+  World world;
+  world.start();
+  world.submit(world.request());
+  expect_delivered(world, "a");
+  EXPECT_GT(world.handled(), 15U);
+  return world.handled();
+}
+
+// Delivered whatever happened, once, and nobody was told to forget the result before.
+void expect_delivered_after(World& world, const std::string& what) {
+  SCOPED_TRACE(what + "\n" + world.story());
+  for (const auto& node : world.all_nodes) EXPECT_EQ(node->collects, 0U);
+  ASSERT_EQ(world.all<ResultVerified>().size(), 1U);
+  world.deliver(world.all<ResultVerified>()[0].job);
+  world.advance(world.options().farewell + 1s);
+  ASSERT_EQ(world.all<Ended>().size(), 1U);
+  EXPECT_FALSE(world.all<Ended>()[0].error);
+}
+
+TEST(Client, ACutAnywhereChangesNothing) {
+  const std::size_t events = events_of_a_job();
+  for (std::size_t at = 2; at < events; ++at) {
+    World world;
+    world.start();
+    world.accident_at = at;
+    world.accident = [&world] { world.drop(world.a().identity->transport_key(), "cut"); };
+    world.submit(world.request());
+    world.advance(10s);
+    if (world.all<ResultVerified>().empty()) ADD_FAILURE() << "cut before event " << at << "\n" << world.story();
+    if (world.a().collects == 0) expect_delivered_after(world, "cut before event " + std::to_string(at));
+    EXPECT_EQ(world.b().opens, 0U) << "a short cut is no reason to run it twice";
+  }
+}
+
+TEST(Client, ANodeThatDiesAnywhereIsReplaced) {
+  const std::size_t events = events_of_a_job();
+  for (std::size_t at = 2; at < events; ++at) {
+    World world;
+    world.start();
+    world.accident_at = at;
+    world.accident = [&world] { world.set_up(world.a(), false); };
+    world.submit(world.request());
+    world.advance(30s);
+    expect_delivered_after(world, "node a dies before event " + std::to_string(at));
+  }
+}
+
+TEST(Client, AManagerThatDiesAnywhereIsNotMissed) {
+  const std::size_t events = events_of_a_job();
+  for (std::size_t at = 2; at < events; ++at) {
+    World world;
+    world.start();
+    world.accident_at = at;
+    world.accident = [&world] { world.set_manager_up(false); };
+    world.submit(world.request());
+    world.advance(30s);
+    expect_delivered_after(world, "the manager dies before event " + std::to_string(at));
+  }
+}
+
+TEST(Client, KilledAnywhereAndRunAgainItDelivers) {
+  const std::size_t events = events_of_a_job();
+  for (std::size_t at = 2; at < events; ++at) {
+    World world;
+    world.start();
+    world.accident_at = at;
+    world.accident = [&world] { world.kill_client(); };
+    world.submit(world.request());
+    if (!world.killed()) continue;  // over before
+    world.accident_at = SIZE_MAX;
+    world.start();
+    world.submit(world.request());
+    world.advance(30s);
+    expect_delivered_after(world, "killed before event " + std::to_string(at));
+    EXPECT_EQ(world.a().jobs.size() + world.b().jobs.size(), 1U)
+        << "killed before event " << at << ": nothing twice unseen";
+  }
+}
+
+// ---- cancel
 
 TEST(Client, CancelReachesTheNode) {
   World world;
@@ -622,7 +743,7 @@ TEST(Client, AnAdministratorsCancelEndsTheJob) {
   EXPECT_EQ(expect_refused(world).error->code, ErrorCode::Cancelled);
 }
 
-// ---- beside jobs -------------------------------------------------------------------------------------------------------
+// ---- beside jobs
 
 TEST(Client, TwoJobsRunBesideEachOther) {
   World world;

@@ -14,7 +14,8 @@ Record some_record() {
   Record record;
   record.id = job::JobId{{0xab, 0xcd, 1}};
   record.service = {"recon.spect", 1};
-  record.parameters = {{"iterations", std::int64_t{4}}, {"sigma", 0.1}, {"response", true}, {"algorithm", std::string("osem")}};
+  record.parameters = {
+      {"iterations", std::int64_t{4}}, {"sigma", 0.1}, {"response", true}, {"algorithm", std::string("osem")}};
   record.needs.labels = {"gpu"};
   record.needs.work = FlopCount(1e12);
   record.inputs = {{"projections.f32", Bytes(17), job::Digest{1, 2, 3}}};
@@ -90,7 +91,7 @@ TEST(Journal, OnlyItsOwnerCanReadIt) {
   Journal journal(folder.path());
   ASSERT_TRUE(journal.commit({{"job", "x", "{}"}}));
   for (const char* name : {"client.db", "client.db-wal"}) {
-    struct stat status{};
+    struct stat status {};
     ASSERT_EQ(::stat((folder.path() / name).c_str(), &status), 0) << name;
     EXPECT_EQ(status.st_mode & 0777, 0600U) << name;
   }
@@ -119,15 +120,17 @@ TEST(Journal, AJobIsFoundByTheBeginningOfItsId) {
   other.id.bytes[2] = 2;
   const std::vector<Record> records{one, other};
   EXPECT_EQ(find_record(records, job::to_string(one.id)).or_throw().id, one.id);
-  EXPECT_EQ(find_record(records, "abcd").error().code, ErrorCode::Usage);      // both
+  EXPECT_EQ(find_record(records, "abcd").error().code, ErrorCode::Usage);  // both
   EXPECT_EQ(find_record(records, "abcd02").or_throw().id, other.id);
-  EXPECT_EQ(find_record(records, "ab").error().code, ErrorCode::Usage);        // too short
+  EXPECT_EQ(find_record(records, "ab").error().code, ErrorCode::Usage);  // too short
   EXPECT_EQ(find_record(records, "ffff").error().code, ErrorCode::NotFound);
 }
 
 TEST(Journal, AFileThatIsNoJournalIsRefused) {
   TemporaryFolder folder;
-  ASSERT_TRUE(write_file(folder.path() / "client.db", bytes_of("this is not a database, whatever its name says ...................."), FileMode::Private));
+  ASSERT_TRUE(write_file(folder.path() / "client.db",
+                         bytes_of("this is not a database, whatever its name says ...................."),
+                         FileMode::Private));
   EXPECT_THROW(Journal(folder.path()), Failure);
 }
 

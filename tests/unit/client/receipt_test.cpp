@@ -18,7 +18,16 @@ class AReceipt : public ::testing::Test {
   certs::Authority authority{"test"};
   std::unique_ptr<certs::Identity> node = make_member(authority, "alpha", certs::Role::Node);
   std::unique_ptr<certs::Identity> user = make_member(authority, "doctor", certs::Role::Clinician);
-  wire::Receipt receipt{"test", job::JobId{{1}}, user->member(), node->member(), {"recon.spect", 1}, {}, "{}", {}, {{"volume.f32", Bytes(4), {}}}, kWall};
+  wire::Receipt receipt{"test",
+                        job::JobId{{1}},
+                        user->member(),
+                        node->member(),
+                        {"recon.spect", 1},
+                        {},
+                        "{}",
+                        {},
+                        {{"volume.f32", Bytes(4), {}}},
+                        kWall};
   certs::RevocationList nobody{"test", 0, {}, {}, {}};
 };
 
@@ -75,7 +84,8 @@ TEST_F(AReceipt, FileComesBackAndSaysWhatItHolds) {
   EXPECT_EQ(back->kept.receipt, file.kept.receipt);
   EXPECT_EQ(back->kept.chain, file.kept.chain);
   EXPECT_EQ(back->volume_header, file.volume_header);
-  for (std::size_t length = 0; length + 2 < text.size(); length += 7) EXPECT_FALSE(decode_receipt_file(text.substr(0, length)));
+  for (std::size_t length = 0; length + 2 < text.size(); length += 7)
+    EXPECT_FALSE(decode_receipt_file(text.substr(0, length)));
 }
 
 TEST_F(AReceipt, MayAddDefaultsButNotChangeWhatWasAsked) {

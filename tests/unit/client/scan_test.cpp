@@ -41,7 +41,8 @@ TEST(Scan, NothingThatNamesThePatientIsInAStream) {
   const PreparedScan scan = prepare_scan(path, {}, std::nullopt).or_throw();
   ASSERT_FALSE(scan.identity.empty());
   const std::string bytes = all_bytes(scan) + scan.description;
-  for (const char* mark : {"Beeblebrox", kId, "beeblebrox", "1.2.826"}) EXPECT_EQ(bytes.find(mark), std::string::npos) << mark;
+  for (const char* mark : {"Beeblebrox", kId, "beeblebrox", "1.2.826"})
+    EXPECT_EQ(bytes.find(mark), std::string::npos) << mark;
   const auto identity = scan.identity.serialise();
   EXPECT_NE(text_of(identity).find("Beeblebrox"), std::string_view::npos) << "the mark is one that could be found";
 }
@@ -62,7 +63,8 @@ TEST(Scan, TheSameIntegersAsInterfileAreTheSameStreams) {
   const auto dicom = make_scan(folder.path());
   const auto interfile = folder.path() / "scan.hs";
   image::save_scan(interfile, image::load_scan(dicom).or_throw().projections).or_throw();
-  const auto one = prepare_scan(dicom, {}, std::nullopt).or_throw(), other = prepare_scan(interfile, {}, std::nullopt).or_throw();
+  const auto one = prepare_scan(dicom, {}, std::nullopt).or_throw(),
+             other = prepare_scan(interfile, {}, std::nullopt).or_throw();
   EXPECT_EQ(one.facts[1], other.facts[1]);
 }
 
@@ -70,7 +72,7 @@ TEST(Scan, ViewsGoInBitReversedOrderEachOnce) {
   const auto order = bit_reversed(6, 600);
   ASSERT_EQ(order.size(), 6U);
   EXPECT_EQ(order[0].first, 0U);
-  EXPECT_EQ(order[1].first, 400U);   // 0, 4, 2, 1, 5, 3
+  EXPECT_EQ(order[1].first, 400U);  // 0, 4, 2, 1, 5, 3
   EXPECT_EQ(order[2].first, 200U);
   std::set<std::uint64_t> seen;
   for (const auto& [begin, end] : order) {
@@ -107,7 +109,7 @@ TEST(Scan, AFileThatIsNoScanSaysWhy) {
   EXPECT_EQ(prepare_scan(folder.path() / "absent.dcm", {}, std::nullopt).error().code, ErrorCode::NotFound);
 }
 
-// ---- delivery ----------------------------------------------------------------------------------------------------------
+// ---- delivery
 
 class Deliver : public ::testing::Test {
  protected:
@@ -145,13 +147,14 @@ class Deliver : public ::testing::Test {
 };
 
 TEST_F(Deliver, WritesEveryFormatAndTheReceipt) {
-  for (const char* name : {"v.nii.gz", "v.nii", "v.hv", "v.dcm", "v.png"}) delivery.outputs.push_back((folder.path() / name).string());
+  for (const char* name : {"v.nii.gz", "v.nii", "v.hv", "v.dcm", "v.png"})
+    delivery.outputs.push_back((folder.path() / name).string());
   ASSERT_TRUE(can_deliver(delivery));
   ASSERT_TRUE(outputs_are_here(streams, record));
   const auto written = deliver(streams, record, "alpha", delivery);
   ASSERT_TRUE(written) << written.error().message;
   EXPECT_EQ(written->size(), 6U);
-  for (const char* name : {"v.nii.gz", "v.nii", "v.hv"}) {   // what tomogrid verify relies on
+  for (const char* name : {"v.nii.gz", "v.nii", "v.hv"}) {  // what tomogrid verify relies on
     const auto back = image::load_volume(folder.path() / name, volume.unit);
     ASSERT_TRUE(back) << name << ": " << back.error().message;
     EXPECT_EQ(back->values, volume.values) << name;
@@ -172,7 +175,8 @@ TEST_F(Deliver, PutsTheIdentityBackIntoDicomAndNowhereElse) {
 
 TEST_F(Deliver, AContradictionBetweenHeaderAndDataIsRefused) {
   record.outputs.clear();
-  put("volume.json", image::encode_header(image::centred_grid(16, 16, 9, Millimetres(4), Millimetres(4), Millimetres(4)), volume.unit));
+  put("volume.json", image::encode_header(
+                         image::centred_grid(16, 16, 9, Millimetres(4), Millimetres(4), Millimetres(4)), volume.unit));
   put("volume.f32", std::string(text_of(image::as_bytes(volume.values))));
   delivery.outputs = {(folder.path() / "v.nii").string()};
   EXPECT_EQ(deliver(streams, record, "alpha", delivery).error().code, ErrorCode::BadInput);

@@ -81,7 +81,8 @@ TEST(Streams, ATornMapAndRangesBeyondTheEndAreIgnored) {
   ByteString content = read_file(map, mebibytes(1)).or_throw();
   ASSERT_EQ(content.size(), 16U);
   const std::uint64_t wild[2] = {990, std::uint64_t{1} << 60};
-  content.insert(content.end(), reinterpret_cast<const std::uint8_t*>(wild), reinterpret_cast<const std::uint8_t*>(wild) + 16);
+  content.insert(content.end(), reinterpret_cast<const std::uint8_t*>(wild),
+                 reinterpret_cast<const std::uint8_t*>(wild) + 16);
   content.insert(content.end(), {1, 2, 3});
   ASSERT_TRUE(write_file(map, content, FileMode::Private));
   const std::vector<std::pair<std::uint64_t, std::uint64_t>> stored{{0, 10}, {990, 1000}};
@@ -123,14 +124,16 @@ TEST(Streams, AnEmptyOutputIsAnOutput) {
 TEST(Streams, NamesThatLeaveTheFolderAreRefused) {
   TemporaryFolder folder;
   Streams streams(folder.path() / "spool");
-  for (const char* name : {"../x", "a/b", "", ".hidden", "UPPER"}) EXPECT_FALSE(streams.open_sink(kJobKey, {kJob, name, 0}, 10)) << name;
+  for (const char* name : {"../x", "a/b", "", ".hidden", "UPPER"})
+    EXPECT_FALSE(streams.open_sink(kJobKey, {kJob, name, 0}, 10)) << name;
 }
 
 TEST(Streams, AFullDiskIsKnownBeforeTheTransfer) {
   TemporaryFolder folder;
   const auto small = folder.path() / "small";
   std::filesystem::create_directory(small);
-  if (::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=64k,mode=0700") != 0) GTEST_SKIP() << "mounting a small tmpfs needs root: " << std::strerror(errno);
+  if (::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=64k,mode=0700") != 0)
+    GTEST_SKIP() << "mounting a small tmpfs needs root: " << std::strerror(errno);
   {
     Streams streams(small / "spool");
     const auto sink = streams.open_sink(kJobKey, kKey, 1'000'000);

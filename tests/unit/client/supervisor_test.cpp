@@ -5,8 +5,8 @@
 #include <csignal>
 
 #include "base/file.h"
-#include "client/household.h"
 #include "certs/member.h"
+#include "client/household.h"
 
 namespace tomogrid::client {
 namespace {
@@ -43,10 +43,11 @@ TEST(Supervisor, TheCommandOfTheNextStartMayBeChanged) {
   TemporaryFolder folder;
   Supervisor supervisor;
   std::vector<std::string> lines;
-  supervisor.start({"role", {"/bin/sh", "-c", "echo \"ready\\\"ready\\\" $0\"", "first"}, folder.path() / "log"}, [&](Program& program, const std::string& line) {
-    lines.push_back(line);
-    program.command[3] = "second";
-  });
+  supervisor.start({"role", {"/bin/sh", "-c", "echo \"ready\\\"ready\\\" $0\"", "first"}, folder.path() / "log"},
+                   [&](Program& program, const std::string& line) {
+                     lines.push_back(line);
+                     program.command[3] = "second";
+                   });
   EXPECT_TRUE(wait(supervisor, [&] { return lines.size() >= 2; }));
   EXPECT_NE(lines[0].find("first"), std::string::npos);
   EXPECT_NE(lines[1].find("second"), std::string::npos);
@@ -56,7 +57,9 @@ TEST(Supervisor, EndsEvenWhatIgnoresTheRequest) {
   TemporaryFolder folder;
   Supervisor supervisor;
   bool ready = false;
-  supervisor.start({"stubborn", {"/bin/sh", "-c", "trap '' TERM; echo '\"ready\"'; while :; do sleep 0.1; done"}, folder.path() / "log"},
+  supervisor.start({"stubborn",
+                    {"/bin/sh", "-c", "trap '' TERM; echo '\"ready\"'; while :; do sleep 0.1; done"},
+                    folder.path() / "log"},
                    [&](Program&, const std::string&) { ready = true; });
   ASSERT_TRUE(wait(supervisor, [&] { return ready; }));
   const auto began = std::chrono::steady_clock::now();

@@ -28,8 +28,8 @@ TEST(Parameters, GetTheTypesOfTheService) {
 }
 
 TEST(Parameters, ThatDoNotFitNameTheParameter) {
-  for (const char* word : {"iterations=x", "iterations=0", "iterations=101", "iterations=2.5", "fwhm=wide", "response=maybe", "algorithm=fbp",
-                           "nonsense=1", "iterations", "=4", "UPPER=1"}) {
+  for (const char* word : {"iterations=x", "iterations=0", "iterations=101", "iterations=2.5", "fwhm=wide",
+                           "response=maybe", "algorithm=fbp", "nonsense=1", "iterations", "=4", "UPPER=1"}) {
     const auto parsed = parse_parameters({word}, service());
     ASSERT_FALSE(parsed) << word;
     EXPECT_EQ(parsed.error().code, ErrorCode::Usage) << word;
@@ -46,7 +46,8 @@ TEST(Parameters, WithoutADescriptorGetTheNarrowestType) {
 }
 
 TEST(Parameters, InWords) {
-  EXPECT_EQ(in_words(job::Parameters{{"algorithm", std::string("osem")}, {"iterations", std::int64_t{4}}}), "algorithm osem, iterations 4");
+  EXPECT_EQ(in_words(job::Parameters{{"algorithm", std::string("osem")}, {"iterations", std::int64_t{4}}}),
+            "algorithm osem, iterations 4");
   EXPECT_EQ(in_words(job::Parameters{}), "");
 }
 
@@ -64,11 +65,12 @@ TEST(Report, IsReadGenerically) {
 }
 
 TEST(Report, FromAHostileNodeIsHarmless) {
-  for (const char* text : {"", "[]", "{}", "null", R"({"grade":"good"})", R"({"grade":1,"measures":[]})", R"({"grade":"good","measures":[1]})",
-                           R"({"grade":"good","measures":[{"figure":1}]})"}) {
+  for (const char* text : {"", "[]", "{}", "null", R"({"grade":"good"})", R"({"grade":1,"measures":[]})",
+                           R"({"grade":"good","measures":[1]})", R"({"grade":"good","measures":[{"figure":1}]})"}) {
     EXPECT_FALSE(parse_report(text)) << text;
   }
-  const auto report = parse_report("{\"grade\":\"good\",\"measures\":[{\"name\":\"x\",\"sentence\":\"\\u001b[31mred\"}]}").or_throw();
+  const auto report =
+      parse_report("{\"grade\":\"good\",\"measures\":[{\"name\":\"x\",\"sentence\":\"\\u001b[31mred\"}]}").or_throw();
   EXPECT_EQ(report.measures[0].sentence.find('\x1b'), std::string::npos);
 }
 

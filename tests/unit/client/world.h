@@ -1,5 +1,5 @@
-// A federation in memory around one Client machine: a manager, a registry and nodes that answer as protocol.md says, or misbehave on
-// request. Messages travel in order and at once; time moves only when a test says so.
+// A federation in memory around one Client machine: a manager, a registry and nodes that answer as protocol.md says, or
+// misbehave on request. Messages travel in order and at once; time moves only when a test says so.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +22,8 @@ namespace tomogrid::client::testing {
 
 inline constexpr WallTime kWall{1'764'000'000'000};
 
-inline std::unique_ptr<certs::Identity> make_member(certs::Authority& authority, const std::string& name, certs::Roles roles) {
+inline std::unique_ptr<certs::Identity> make_member(certs::Authority& authority, const std::string& name,
+                                                    certs::Roles roles) {
   auto identity = certs::make_identity(authority, name, roles, kWall);
   if (!identity) throw std::runtime_error(identity.error().message);
   return *std::move(identity);
@@ -35,21 +36,21 @@ inline wire::Target target_of(const certs::Identity& identity, certs::Role role)
 // What a node does with a job, and how it misbehaves.
 struct FakeNode {
   std::unique_ptr<certs::Identity> identity;
-  bool up = true;                                     // accepts dials, holds sessions
-  std::string refuse;                                 // code of OpenRefused; empty: accept
+  bool up = true;      // accepts dials, holds sessions
+  std::string refuse;  // code of OpenRefused; empty: accept
   job::Retry refuse_retry = job::Retry::Elsewhere;
-  bool silent = false;                                // never answers an open
-  bool hold = false;                                  // do not finish by itself
-  bool hold_inputs = false;                           // streams never end
+  bool silent = false;       // never answers an open
+  bool hold = false;         // do not finish by itself
+  bool hold_inputs = false;  // streams never end
   std::optional<job::JobFailure> fail;
   std::optional<job::JobFailure> fail_once;
   std::function<void(wire::Receipt&)> alter_receipt;
-  std::function<void(std::vector<job::StreamFact>&)> alter_outputs;   // both in status and in receipt
-  bool receipt_by_other = false;                      // signed with another node's key
+  std::function<void(std::vector<job::StreamFact>&)> alter_outputs;  // both in status and in receipt
+  bool receipt_by_other = false;                                     // signed with another node's key
   bool no_receipt = false;
-  bool corrupt_transfer = false;                      // outputs arrive with another hash
-  std::string break_outputs;                          // code of StreamBroken for every output
-  std::string refuse_fetch;                           // code of JobRefused
+  bool corrupt_transfer = false;  // outputs arrive with another hash
+  std::string break_outputs;      // code of StreamBroken for every output
+  std::string refuse_fetch;       // code of JobRefused
   std::function<void(const wire::Message&)> on_message;
 
   struct Job {
@@ -60,7 +61,7 @@ struct FakeNode {
     std::optional<job::JobFailure> failure;
   };
   std::map<job::JobId, Job> jobs;
-  std::vector<std::string> heard;                     // names of messages
+  std::vector<std::string> heard;  // names of messages
   std::size_t opens = 0, cancels = 0, collects = 0, attaches = 0;
 };
 
@@ -88,6 +89,8 @@ class World {
     sessions_.clear();
     queue_.clear();
     updates.clear();
+    handled_ = 0;
+    killed_ = false;
     client = std::make_unique<Client>(*me, options_);
     feed(wire::Entropy{{++seed_}});
     std::vector<wire::Row> rows;
@@ -181,7 +184,8 @@ class World {
   void offer(FakeNode& node, const std::string& name, std::uint32_t generation, std::uint64_t length) {
     for (const auto& [id, session] : sessions_) {
       if (session.key != node.identity->transport_key()) continue;
-      queue_.push_back(wire::Received{session.peer, wire::StreamOffer{{node.jobs.begin()->first, name, generation}, ++last_stream_, length}});
+      queue_.push_back(wire::Received{
+          session.peer, wire::StreamOffer{{node.jobs.begin()->first, name, generation}, ++last_stream_, length}});
       break;
     }
     settle();
@@ -219,7 +223,8 @@ class World {
     for (const Update& update : updates) {
       if (const auto* said = std::get_if<Said>(&update)) text += "said: " + said->sentence + "\n";
       if (const auto* queue = std::get_if<InQueue>(&update)) text += "queue: " + queue->reason + "\n";
-      if (const auto* ended = std::get_if<Ended>(&update)) text += "ended: " + (ended->error ? ended->error->message : "done") + "\n";
+      if (const auto* ended = std::get_if<Ended>(&update))
+        text += "ended: " + (ended->error ? ended->error->message : "done") + "\n";
       if (const auto* open = std::get_if<AttemptOpened>(&update)) text += "opened at " + open->node + "\n";
     }
     for (const auto& node : all_nodes) {
@@ -238,7 +243,7 @@ class World {
   std::unique_ptr<certs::Identity> me, manager, registry;
   std::vector<std::unique_ptr<FakeNode>> all_nodes;
   bool manager_up = true, registry_up = true;
-  std::set<certs::TransportPublicKey> refusing;         // they answer a dial with no
+  std::set<certs::TransportPublicKey> refusing;  // they answer a dial with no
   bool manager_silent = false;
   std::function<void(wire::Placed&)> alter_placed;
   std::vector<job::StreamFact> inputs;
@@ -246,11 +251,21 @@ class World {
   wire::Now now{Instant(std::chrono::hours(1)), kWall};
   std::map<std::pair<std::string, std::string>, std::string> journal;
   bool journal_fails = false;
+  // Something that happens before the client handles its n-th event of this process.
+  std::size_t accident_at = SIZE_MAX;
+  std::function<void()> accident;
+  std::size_t handled() const { return handled_; }
+  // kill -9 of the client: nothing more is handled until start().
+  void kill_client() {
+    killed_ = true;
+    queue_.clear();
+  }
+  bool killed() const { return killed_; }
   std::vector<Update> updates;
   std::vector<wire::Place> places;
-  std::vector<wire::StreamKey> accepted;                // by ReceiveStream
-  std::vector<std::string> stopped;                     // codes of StopStream
-  std::vector<std::string> order;                       // "persist", "open": what happened first
+  std::vector<wire::StreamKey> accepted;  // by ReceiveStream
+  std::vector<std::string> stopped;       // codes of StopStream
+  std::vector<std::string> order;         // "persist", "open": what happened first
 
  private:
   struct Peered {
@@ -265,6 +280,11 @@ class World {
 
   void settle() {
     for (int i = 0; i < 10'000 && !queue_.empty(); ++i) {
+      if (handled_++ == accident_at && accident) {
+        accident();
+        if (killed_) return;
+      }
+      if (queue_.empty()) break;
       const wire::Event event = queue_.front();
       queue_.pop_front();
       perform(client->handle(now, event));
@@ -316,7 +336,12 @@ class World {
       queue_.push_back(wire::ConnectFailed{connect.dial, {ErrorCode::Unreachable, "nobody answers"}});
       return;
     }
-    wire::Peer peer{++last_peer_, who->member(), who->name(), who->roles(), connect.dial, who->certificate().signing_key,
+    wire::Peer peer{++last_peer_,
+                    who->member(),
+                    who->name(),
+                    who->roles(),
+                    connect.dial,
+                    who->certificate().signing_key,
                     std::make_shared<const certs::CertificateChain>(who->chain())};
     sessions_[peer.id] = {peer, connect.target.transport_key};
     queue_.push_back(wire::PeerUp{peer});
@@ -414,8 +439,16 @@ class World {
     status.outputs = outputs_of(node);
     job::Parameters complete = job.open.parameters;
     complete.emplace("algorithm", "osem");
-    wire::Receipt receipt{"test", id, me->member(), node.identity->member(), job.open.service, {}, job::canonical_text(complete),
-                          inputs, status.outputs, now.wall};
+    wire::Receipt receipt{"test",
+                          id,
+                          me->member(),
+                          node.identity->member(),
+                          job.open.service,
+                          {},
+                          job::canonical_text(complete),
+                          inputs,
+                          status.outputs,
+                          now.wall};
     if (node.alter_receipt) node.alter_receipt(receipt);
     const certs::Identity& signer = node.receipt_by_other ? *all_nodes.back()->identity : *node.identity;
     if (!node.no_receipt) status.receipt = signer.signed_record(certs::kinds::receipt, wire::encode_body(receipt));
@@ -424,7 +457,8 @@ class World {
 
   void push_status(FakeNode& node, const job::JobId& id) {
     for (const auto& [peer_id, session] : sessions_) {
-      if (session.key == node.identity->transport_key()) queue_.push_back(wire::Received{session.peer, status_of(node, id)});
+      if (session.key == node.identity->transport_key())
+        queue_.push_back(wire::Received{session.peer, status_of(node, id)});
     }
   }
 
@@ -433,7 +467,8 @@ class World {
     if (const auto* open = std::get_if<wire::Open>(&message)) {
       ++node.opens;
       if (node.silent) return;
-      if (!node.refuse.empty()) return answer(wire::OpenRefused{open->job, node.refuse, "on purpose", node.refuse_retry});
+      if (!node.refuse.empty())
+        return answer(wire::OpenRefused{open->job, node.refuse, "on purpose", node.refuse_retry});
       node.jobs.try_emplace(open->job).first->second.open = *open;
       answer(status_of(node, open->job));
     } else if (const auto* attach = std::get_if<wire::Attach>(&message)) {
@@ -443,7 +478,8 @@ class World {
     } else if (const auto* fetch = std::get_if<wire::Fetch>(&message)) {
       if (!node.refuse_fetch.empty()) return answer(wire::JobRefused{fetch->job, node.refuse_fetch, "on purpose"});
       for (const job::StreamFact& output : outputs_of(node)) {
-        if (output.name == fetch->name) answer(wire::StreamOffer{{fetch->job, fetch->name, 0}, ++last_stream_, output.length.count()});
+        if (output.name == fetch->name)
+          answer(wire::StreamOffer{{fetch->job, fetch->name, 0}, ++last_stream_, output.length.count()});
       }
     } else if (const auto* cancel = std::get_if<wire::CancelJob>(&message)) {
       ++node.cancels;
@@ -526,6 +562,8 @@ class World {
   wire::PeerId last_peer_ = 0;
   std::uint32_t last_stream_ = 0;
   std::uint8_t last_ticket_ = 0, seed_ = 0;
+  std::size_t handled_ = 0;
+  bool killed_ = false;
 };
 
 }  // namespace tomogrid::client::testing

@@ -1,0 +1,41 @@
+#include "client/scan_options.h"
+
+namespace tomogrid::client {
+
+std::vector<Option> scan_options() {
+  return {{"window", "N", "energy window, from 1, when the file has several"},
+          {"radius", "MM", "axis to collimator, for views whose radius the file does not state"},
+          {"collimator-gap", "MM", "from the radius that the camera reports to the collimator's face [0]"},
+          {"sum-gates", "", "add the gates of a gated scan"}};
+}
+
+image::LoadOptions load_options(const Arguments& arguments) {
+  image::LoadOptions options;
+  if (arguments.given("window")) options.window = static_cast<std::size_t>(arguments.integer("window", 1, 64));
+  if (arguments.given("radius")) options.radius = Millimetres(arguments.number("radius", 1, 2000));
+  if (arguments.given("collimator-gap")) {
+    options.collimator_gap = Millimetres(arguments.number("collimator-gap", 0, 200));
+  }
+  options.sum_gates = arguments.flag("sum-gates");
+  return options;
+}
+
+std::vector<Option> attenuation_options() {
+  return {{"attenuation", "FILE", "attenuation map: NIfTI, Interfile or DICOM; needs --attenuation-unit"},
+          {"attenuation-unit", "UNIT", "what its numbers are, since no format says: 1/cm, 1/mm or HU"}};
+}
+
+std::optional<AttenuationFile> attenuation_of(const Arguments& arguments) {
+  const auto path = arguments.optional_text("attenuation");
+  const auto unit = arguments.optional_text("attenuation-unit");
+  if (!path && !unit) return std::nullopt;
+  if (!path) throw Failure(ErrorCode::Usage, "--attenuation-unit is for --attenuation, which is not given");
+  if (!unit) {
+    throw Failure(ErrorCode::Usage, "--attenuation needs --attenuation-unit: no format says what its numbers are");
+  }
+  const auto parsed = image::parse_attenuation_unit(*unit);
+  if (!parsed) throw Failure(ErrorCode::Usage, "--attenuation-unit " + *unit + ": 1/cm, 1/mm or HU is needed");
+  return AttenuationFile{*path, *parsed};
+}
+
+}  // namespace tomogrid::client

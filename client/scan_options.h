@@ -1,0 +1,21 @@
+// How a command line says which scan is meant: options that every command with a SCAN takes.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/options.h"
+#include "client/scan.h"
+
+namespace tomogrid::client {
+
+// --window, --radius, --collimator-gap, --sum-gates.
+std::vector<Option> scan_options();
+image::LoadOptions load_options(const Arguments& arguments);
+
+// --attenuation with --attenuation-unit, which has no default: no format says what the numbers are, and a wrong guess
+// is wrong by ten. Throws Failure (Usage) when one is given without the other.
+std::vector<Option> attenuation_options();
+std::optional<AttenuationFile> attenuation_of(const Arguments& arguments);
+
+}  // namespace tomogrid::client
