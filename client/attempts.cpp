@@ -302,6 +302,11 @@ void Client::broken(const Now& now, Task& task, std::size_t index, const wire::S
                    {ErrorCode::Storage, "cannot store the result: " + event.reason +
                                             "; make room and run the command again, the node keeps it"});
   }
+  if (event.code == "session") {  // the link was cut, which is nobody's fault: the next session resumes
+    if (++run.cuts <= options_.cuts_max) return;
+    return end_attempt(now, task, index, "the link to it was cut " + std::to_string(run.cuts) + " times",
+                       options_.lost_pause);
+  }
   if (++run.broken_streams > options_.fetches_max) {
     return end_attempt(now, task, index, "the transfer of " + event.key.name + " broke too often: " + event.reason,
                        options_.lost_pause);

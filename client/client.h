@@ -59,6 +59,7 @@ struct ClientOptions {
   std::size_t attempts_max = 16;
   std::size_t remembered_max = 1000;  // jobs that are over, in the journal
   std::size_t fetches_max = 6;        // broken transfers of results from one node
+  std::size_t cuts_max = 1000;        // streams cut off with their session, at one node
 };
 
 // A node that the user named, by name or by address.

@@ -24,6 +24,7 @@ struct Client::Run {
   bool fetching = false;                    // outputs asked for, on this session
   std::map<std::string, bool> outputs_done;
   unsigned broken_streams = 0;
+  std::size_t cuts = 0;  // streams that ended with their session
   std::set<std::string> again;      // streams to send or fetch again at `retry_at`; empty: open again
   std::optional<Instant> retry_at;  // resend or refetch after a broken stream, or open again after a refusal
   bool cancel_sent = false, collected_sent = false, wiped = false;

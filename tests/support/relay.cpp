@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <list>
 #include <stdexcept>
@@ -17,7 +18,7 @@ namespace tomogrid::test {
 namespace {
 
 struct Way {
-  std::string waiting;      // read from one side, not yet written to the other
+  std::string waiting;  // read from one side, not yet written to the other
   bool ended = false;
 };
 
@@ -30,15 +31,15 @@ struct Link {
   }
 };
 
-sockaddr_in loopback(std::uint16_t port) {
+sockaddr_in address_of(const std::string& host, std::uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1) throw std::runtime_error("relay: no address " + host);
   address.sin_port = htons(port);
   return address;
 }
 
-void reset(int descriptor) {   // RST instead of FIN, as a cut link ends
+void reset(int descriptor) {  // RST instead of FIN, as a cut link ends
   const linger now{1, 0};
   ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
@@ -47,10 +48,10 @@ constexpr std::size_t kBuffer = 256 * 1024;
 
 }  // namespace
 
-Relay::Relay(std::uint16_t to, std::size_t keep) : to_(to), keep_(keep) {
+Relay::Relay(const std::string& host, std::uint16_t port, std::uint16_t to, std::size_t keep) : to_(to), keep_(keep) {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  sockaddr_in address = loopback(0);
+  sockaddr_in address = address_of(host, port);
   socklen_t size = sizeof address;
   if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener_, 128) != 0 ||
       ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
@@ -69,6 +70,13 @@ Relay::~Relay() {
   ::close(wake_);
 }
 
+bool Relay::Plan::due(std::uint64_t passed) {
+  if (passed < cut) return false;
+  left = left - 1;
+  cut = left > 0 ? passed + stride : UINT64_MAX;
+  return true;
+}
+
 std::string Relay::seen() const {
   const std::lock_guard lock(mutex_);
   return seen_;
@@ -78,8 +86,8 @@ void Relay::run() {
   std::list<Link> links;
   std::vector<char> buffer(64 * 1024);
   // Moves what can be moved one way; false when the link is broken.
-  const auto pump = [&](Link& link, Way& way, int from, int to, bool readable, std::atomic<std::uint64_t>& count) {
-    (void)link;
+  const auto pump = [&](Link& link, Way& way, int from, int to, bool readable, std::atomic<std::uint64_t>& count,
+                        const Plan& plan) {
     if (readable && !way.ended && way.waiting.size() < kBuffer) {
       const ssize_t n = ::recv(from, buffer.data(), buffer.size(), MSG_DONTWAIT);
       if (n == 0) way.ended = true;
@@ -87,11 +95,13 @@ void Relay::run() {
       if (n > 0) {
         way.waiting.append(buffer.data(), static_cast<std::size_t>(n));
         const std::lock_guard lock(mutex_);
-        if (seen_.size() < keep_) seen_.append(buffer.data(), std::min(static_cast<std::size_t>(n), keep_ - seen_.size()));
+        if (seen_.size() < keep_)
+          seen_.append(buffer.data(), std::min(static_cast<std::size_t>(n), keep_ - seen_.size()));
       }
     }
-    while (!way.waiting.empty()) {
-      const ssize_t n = ::send(to, way.waiting.data(), way.waiting.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (!way.waiting.empty() && plan.most(count) > 0) {
+      const std::size_t most = std::min<std::uint64_t>(way.waiting.size(), plan.most(count));
+      const ssize_t n = ::send(to, way.waiting.data(), most, MSG_DONTWAIT | MSG_NOSIGNAL);
       if (n < 0) return errno == EAGAIN || errno == EINTR;
       count += static_cast<std::uint64_t>(n);
       way.waiting.erase(0, static_cast<std::size_t>(n));
@@ -101,22 +111,25 @@ void Relay::run() {
   };
   while (!stop_) {
     std::vector<pollfd> watch{{listener_, POLLIN, 0}, {wake_, POLLIN, 0}};
-    const auto interest = [](const Way& in, const Way& out) {
-      return static_cast<short>((in.ended || in.waiting.size() >= kBuffer ? 0 : POLLIN) | (out.waiting.empty() ? 0 : POLLOUT));
+    const auto interest = [](const Way& in, const Way& out, bool held) {
+      return static_cast<short>((in.ended || in.waiting.size() >= kBuffer ? 0 : POLLIN) |
+                                (out.waiting.empty() || held ? 0 : POLLOUT));
     };
     for (const Link& link : links) {
-      watch.push_back({link.caller, interest(link.up, link.down), 0});
-      watch.push_back({link.callee, interest(link.down, link.up), 0});
+      watch.push_back({link.caller, interest(link.up, link.down, downward_ >= down_.hold), 0});
+      watch.push_back({link.callee, interest(link.down, link.up, upward_ >= up_.hold), 0});
     }
     ::poll(watch.data(), watch.size(), 20);
     std::size_t at = 2;
     for (auto link = links.begin(); link != links.end(); at += 2) {
-      const bool alive = pump(*link, link->up, link->caller, link->callee, (watch[at].revents & (POLLIN | POLLHUP | POLLERR)) != 0, upward_) &&
-                         pump(*link, link->down, link->callee, link->caller, (watch[at + 1].revents & (POLLIN | POLLHUP | POLLERR)) != 0, downward_);
+      const bool alive = pump(*link, link->up, link->caller, link->callee,
+                              (watch[at].revents & (POLLIN | POLLHUP | POLLERR)) != 0, upward_, up_) &&
+                         pump(*link, link->down, link->callee, link->caller,
+                              (watch[at + 1].revents & (POLLIN | POLLHUP | POLLERR)) != 0, downward_, down_);
       link = alive ? std::next(link) : links.erase(link);
     }
-    if (upward_ >= cut_up_ || downward_ >= cut_down_ || cut_request_.exchange(false)) {
-      cut_up_ = cut_down_ = UINT64_MAX;
+    const bool due_up = up_.due(upward_), due_down = down_.due(downward_);
+    if (due_up || due_down || cut_request_.exchange(false)) {
       for (Link& link : links) {
         reset(link.caller);
         reset(link.callee);
@@ -128,7 +141,7 @@ void Relay::run() {
       const int caller = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
       if (caller < 0) continue;
       const int callee = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      const sockaddr_in address = loopback(to_);
+      const sockaddr_in address = address_of("127.0.0.1", to_);
       if (refuse_ || ::connect(callee, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         reset(caller);
         ::close(caller);
