@@ -69,12 +69,16 @@ std::vector<double> radii_of(const Head& head, std::size_t stops, const std::vec
   return radii;
 }
 
-void put_vectors(Builder& image, const Arrangement& plan) {
-  std::vector<std::uint16_t> detector, view;
-  for (std::size_t h = 0; h < plan.heads.size(); ++h) {
-    for (const std::uint16_t number : plan.heads[h].numbers) {
-      detector.push_back(static_cast<std::uint16_t>(h + 1));
-      view.push_back(number);
+// Frames follow one another by window, detector and view.
+void put_vectors(Builder& image, const Arrangement& plan, std::size_t windows) {
+  std::vector<std::uint16_t> window, detector, view;
+  for (std::size_t w = 0; w < windows; ++w) {
+    for (std::size_t h = 0; h < plan.heads.size(); ++h) {
+      for (const std::uint16_t number : plan.heads[h].numbers) {
+        window.push_back(static_cast<std::uint16_t>(w + 1));
+        detector.push_back(static_cast<std::uint16_t>(h + 1));
+        view.push_back(number);
+      }
     }
   }
   const std::vector<std::uint16_t> ones(view.size(), 1);
@@ -82,11 +86,11 @@ void put_vectors(Builder& image, const Arrangement& plan) {
   const DcmTagKey named[] = {DCM_EnergyWindowVector, DCM_DetectorVector, DCM_RotationVector, DCM_AngularViewVector};
   for (unsigned long i = 0; i < 4; ++i) pointer->putTagVal(named[i], i);
   image.item().insert(pointer, true);
-  image.put_index(DCM_EnergyWindowVector, ones)
+  image.put_index(DCM_EnergyWindowVector, window)
       .put_index(DCM_DetectorVector, detector)
       .put_index(DCM_RotationVector, ones)
       .put_index(DCM_AngularViewVector, view);
-  image.put_whole(DCM_NumberOfEnergyWindows, 1)
+  image.put_whole(DCM_NumberOfEnergyWindows, windows)
       .put_whole(DCM_NumberOfDetectors, plan.heads.size())
       .put_whole(DCM_NumberOfRotations, 1);
 }
@@ -125,13 +129,16 @@ void put_rotation(Builder& image, const Arrangement& plan, const ProjectionGeome
   }
 }
 
-void put_physics(Builder& image, const AcquisitionFacts& facts) {
+void put_window(Builder& image, const AcquisitionFacts& facts) {
   Builder window = image.add(DCM_EnergyWindowInformationSequence);
   for (const EnergyWindow& range : facts.windows) {
     window.add(DCM_EnergyWindowRangeSequence)
         .put(DCM_EnergyWindowLowerLimit, range.lower_kev)
         .put(DCM_EnergyWindowUpperLimit, range.upper_kev);
   }
+}
+
+void put_physics(Builder& image, const AcquisitionFacts& facts) {
   Builder drug = image.add(DCM_RadiopharmaceuticalInformationSequence);
   drug.put_empty(DCM_RadionuclideCodeSequence)
       .put_empty(DCM_RadiopharmaceuticalRoute)
@@ -143,10 +150,8 @@ void put_physics(Builder& image, const AcquisitionFacts& facts) {
     drug.put(DCM_Radiopharmaceutical, facts.nuclide);
 }
 
-std::vector<std::uint16_t> pixels_of(const Projections& projections, const Arrangement& plan) {
+void add_pixels(const Projections& projections, const Arrangement& plan, std::vector<std::uint16_t>& pixels) {
   const ProjectionGeometry& g = projections.geometry;
-  std::vector<std::uint16_t> pixels;
-  pixels.reserve(projections.values.size());
   for (const Head& head : plan.heads) {
     for (const std::size_t view : head.views) {
       for (std::size_t r = g.rows; r-- > 0;) {  // the first row is the one nearest the head
@@ -160,12 +165,12 @@ std::vector<std::uint16_t> pixels_of(const Projections& projections, const Arran
       }
     }
   }
-  return pixels;
 }
 
 }  // namespace
 
-ByteString write_dicom_scan(const Projections& projections, const ScanLabels& labels) {
+ByteString write_dicom_scan(const Projections& projections, const ScanLabels& labels,
+                            std::span<const Projections> scatter) {
   const ProjectionGeometry& g = projections.geometry;
   const double centre = 0.5 * static_cast<double>(g.bins - 1) * g.bin_mm.count();
   const double axis_offset = std::abs(g.u0.count() + centre) < 1e-9 ? 0.0 : -(g.u0.count() + centre);
@@ -204,12 +209,21 @@ ByteString write_dicom_scan(const Projections& projections, const ScanLabels& la
   for (const float value : projections.values) counts += static_cast<double>(value);
   image.put(DCM_CountsAccumulated, std::to_string(std::min(2147483647LL, std::llround(counts))));
   put_position(image.item(), labels.position);
-  put_frames(image, g.views.size(), g.rows, g.bins, g.row_mm.count(), g.bin_mm.count());
-  put_vectors(image, plan);
+  const std::size_t windows = 1 + scatter.size();
+  put_frames(image, windows * g.views.size(), g.rows, g.bins, g.row_mm.count(), g.bin_mm.count());
+  put_vectors(image, plan, windows);
   put_detectors(image, plan, projections, axis_offset, own_radii);
   put_rotation(image, plan, g, own_radii);
+  put_window(image, projections.facts);
+  std::vector<std::uint16_t> pixels;
+  pixels.reserve(windows * projections.values.size());
+  add_pixels(projections, plan, pixels);
+  for (const Projections& window : scatter) {
+    put_window(image, window.facts);
+    add_pixels(window, plan, pixels);
+  }
   put_physics(image, projections.facts);
-  image.put_pixels(pixels_of(projections, plan));
+  image.put_pixels(pixels);
   return file_bytes(file);
 }
 

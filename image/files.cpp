@@ -25,53 +25,48 @@ constexpr Bytes kFileLimit = gibibytes(4);
 constexpr std::uint64_t kTextHeaderLimit = 256 * 1024;
 constexpr double kNegativeFraction = 1e-3;
 
-// Part of a regular file: at most `length` bytes from `offset`; fewer at its end.
-ByteString read_part(const fs::path& path, std::uint64_t offset, std::uint64_t length, std::uint64_t& file_size) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw Failure(errno == ENOENT ? ErrorCode::NotFound : ErrorCode::Storage, "cannot open " + path.string());
-  struct stat status {};
-  const bool regular = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
-  file_size = regular ? static_cast<std::uint64_t>(status.st_size) : 0;
-  ByteString bytes;
-  if (regular && offset < file_size) bytes.resize(std::min(length, file_size - offset));
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t n = ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    done += static_cast<std::size_t>(n);
+// A regular file, open. Throws Failure: NotFound, Storage, BadInput for another kind of file.
+class RegularFile {
+ public:
+  explicit RegularFile(const fs::path& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (fd_ < 0)
+      throw Failure(errno == ENOENT ? ErrorCode::NotFound : ErrorCode::Storage, "cannot open " + path.string());
+    struct stat status {};
+    if (::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode)) return;
+    ::close(fd_);
+    throw Failure(ErrorCode::BadInput, path.string() + " is not a regular file");
   }
-  bytes.resize(done);
-  ::close(fd);
-  if (!regular) throw Failure(ErrorCode::BadInput, path.string() + " is not a regular file");
-  return bytes;
-}
+  ~RegularFile() { ::close(fd_); }
+  RegularFile(const RegularFile&) = delete;
+  RegularFile& operator=(const RegularFile&) = delete;
 
-ByteString head_of(const fs::path& path) {
-  std::uint64_t size = 0;
-  return read_part(path, 0, kTextHeaderLimit, size);
-}
+  std::uint64_t size() const {
+    struct stat status {};
+    return ::fstat(fd_, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+  }
+  // At most `length` bytes from `offset`; fewer at the end, or when they cannot be read.
+  ByteString read(std::uint64_t offset, std::uint64_t length) const {
+    const std::uint64_t end = size();
+    ByteString bytes(offset < end ? std::min(length, end - offset) : 0);
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t n = ::pread(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) break;
+      done += static_cast<std::size_t>(n);
+    }
+    bytes.resize(done);
+    return bytes;
+  }
+
+ private:
+  int fd_;
+};
 
 // The data file that an Interfile header names, which must lie beside it.
 DataFile beside(const fs::path& header) {
   return [header](const std::string& name, std::uint64_t offset, std::uint64_t length) {
-    const fs::path relative = name.empty() ? header.filename() : fs::path(name);
-    if (relative.is_absolute() || std::find(relative.begin(), relative.end(), "..") != relative.end()) {
-      refuse("\"name of data file\" leads out of the header's folder: put the data beside the header");
-    }
-    const fs::path path = header.parent_path() / relative;
-    std::error_code absent;
-    if (!fs::exists(path, absent)) refuse("its data file " + relative.string() + " is not beside it");
-    std::uint64_t size = 0;
-    if (offset > (std::uint64_t{1} << 40)) refuse("the data offset is absurd");
-    (void)read_part(path, 0, 0, size);
-    if (size < offset || size - offset < length) {
-      refuse("its data file " + relative.string() + " has " + std::to_string(size) + " bytes, " +
-             std::to_string(offset + length) + " are needed: truncated");
-    }
-    ByteString bytes = read_part(path, offset, length, size);
-    if (bytes.size() != length) refuse("its data file " + relative.string() + " cannot be read");
-    return bytes;
+    return open_beside(header, name)(name, offset, length);
   };
 }
 
@@ -84,12 +79,8 @@ Result<T> open_and_read(const fs::path& path, Read read) {
   }
 }
 
-ByteString whole(const fs::path& path) {
-  return std::move(read_file(path, kFileLimit)).or_throw();
-}
-
 ByteString unpacked_nifti(const fs::path& path) {
-  ByteString bytes = whole(path);
+  ByteString bytes = whole_file(path);
   if (!looks_like_gzip(bytes)) return bytes;
   const ByteString start = unpack_gzip(bytes, 540);
   if (!looks_like_nifti(start)) refuse("a gzip file, but not of a NIfTI volume");
@@ -139,29 +130,65 @@ void require_finite(const std::vector<float>& values) {
 
 }  // namespace
 
-void settle_counts(Projections& projections, std::vector<std::string>& warnings) {
-  double negative = 0, total = 0;
-  std::size_t below = 0;
-  bool all_whole = true;
-  for (float& value : projections.values) {
+ByteString head_of_file(const fs::path& path) {
+  return RegularFile(path).read(0, kTextHeaderLimit);
+}
+
+ByteString whole_file(const fs::path& path) {
+  return std::move(read_file(path, kFileLimit)).or_throw();
+}
+
+DataFile open_beside(const fs::path& header, const std::string& name) {
+  const fs::path relative = name.empty() ? header.filename() : fs::path(name);
+  if (relative.is_absolute() || std::find(relative.begin(), relative.end(), "..") != relative.end()) {
+    refuse("\"name of data file\" leads out of the header's folder: put the data beside the header");
+  }
+  const fs::path path = header.parent_path() / relative;
+  std::error_code absent;
+  if (!fs::exists(path, absent)) refuse("its data file " + relative.string() + " is not beside it");
+  auto file = std::make_shared<const RegularFile>(path);
+  return [file, named = relative.string()](const std::string&, std::uint64_t offset, std::uint64_t length) {
+    if (offset > (std::uint64_t{1} << 40)) refuse("the data offset is absurd");
+    const std::uint64_t size = file->size();
+    if (size < offset || size - offset < length) {
+      refuse("its data file " + named + " has " + std::to_string(size) + " bytes, " + std::to_string(offset + length) +
+             " are needed: truncated");
+    }
+    ByteString bytes = file->read(offset, length);
+    if (bytes.size() != length) refuse("its data file " + named + " cannot be read");
+    return bytes;
+  };
+}
+
+void CountCheck::look(std::span<float> values) {
+  for (float& value : values) {
     if (!std::isfinite(value)) refuse("the projections hold values that are not finite numbers");
-    all_whole = all_whole && value == std::floor(value);
+    all_whole_ = all_whole_ && value == std::floor(value);
     if (value < 0) {
-      negative -= static_cast<double>(value);
-      ++below;
+      negative_ -= static_cast<double>(value);
+      ++below_;
       value = 0;
     } else {
-      total += static_cast<double>(value);
+      total_ += static_cast<double>(value);
     }
   }
-  if (negative > kNegativeFraction * total) {
+}
+
+void CountCheck::settle(AcquisitionFacts& facts, std::vector<std::string>& warnings) const {
+  if (negative_ > kNegativeFraction * total_) {
     refuse("negative values amount to more than 0.1 % of the counts: these are not raw projections");
   }
-  if (below > 0) {
-    warnings.push_back(std::to_string(below) + " negative values, " +
-                       shortest(std::round(1e4 * negative / total) / 1e4) + " of the counts, were set to 0");
+  if (below_ > 0) {
+    warnings.push_back(std::to_string(below_) + " negative values, " +
+                       shortest(std::round(1e4 * negative_ / total_) / 1e4) + " of the counts, were set to 0");
   }
-  projections.facts.counts = projections.facts.counts && all_whole;
+  facts.counts = facts.counts && all_whole_;
+}
+
+void settle_counts(Projections& projections, std::vector<std::string>& warnings) {
+  CountCheck check;
+  check.look(projections.values);
+  check.settle(projections.facts, warnings);
 }
 
 void settle_radii(ProjectionGeometry& geometry, const LoadOptions& options, std::vector<std::string>& warnings) {
@@ -181,7 +208,7 @@ void settle_radii(ProjectionGeometry& geometry, const LoadOptions& options, std:
 
 Result<LoadedScan> load_scan(const fs::path& path, const LoadOptions& options) {
   return open_and_read<LoadedScan>(path, [&] {
-    const ByteString head = head_of(path);
+    const ByteString head = head_of_file(path);
     if (head.empty()) refuse("an empty file");
     LoadedScan scan;
     if (looks_like_interfile(head))
@@ -189,7 +216,7 @@ Result<LoadedScan> load_scan(const fs::path& path, const LoadOptions& options) {
     else if (looks_like_nifti(head) || looks_like_gzip(head))
       refuse("a volume, not projections");
     else if (looks_like_dicom(head))
-      scan = read_dicom_scan(whole(path), options);
+      scan = read_dicom_scan(whole_file(path), options);
     else
       refuse("neither DICOM nor Interfile projections");
     if (auto sound = check(scan.projections.geometry, scan.projections.facts); !sound) refuse(sound.error().message);
@@ -199,7 +226,7 @@ Result<LoadedScan> load_scan(const fs::path& path, const LoadOptions& options) {
 
 Result<LoadedVolume> load_volume_with_warnings(const fs::path& path, const std::string& unit) {
   return open_and_read<LoadedVolume>(path, [&] {
-    const ByteString head = head_of(path);
+    const ByteString head = head_of_file(path);
     if (head.empty()) refuse("an empty file");
     LoadedVolume loaded;
     if (looks_like_interfile(head))
@@ -207,7 +234,7 @@ Result<LoadedVolume> load_volume_with_warnings(const fs::path& path, const std::
     else if (looks_like_nifti(head) || looks_like_gzip(head))
       loaded = read_nifti(unpacked_nifti(path), unit);
     else if (looks_like_dicom(head))
-      loaded = read_dicom_volume(whole(path), unit);
+      loaded = read_dicom_volume(whole_file(path), unit);
     else
       refuse(kUnknownFormat);
     require_finite(loaded.volume.values);
@@ -272,23 +299,32 @@ Result<void> save_mosaic(const fs::path& png, const Volume& volume, Palette pale
   });
 }
 
-Result<void> save_scan(const fs::path& path, const Projections& projections, const ScanLabels& labels) {
+Result<void> save_scan(const fs::path& path, const Projections& projections, const ScanLabels& labels,
+                       std::span<const Projections> scatter) {
   return saved(path, [&]() -> Result<void> {
     if (auto sound = check(projections.geometry, projections.facts); !sound) refuse(sound.error().message);
     if (projections.values.size() != projections.geometry.elements())
       refuse("it has another number of values than bins");
     require_finite(projections.values);
+    for (const Projections& window : scatter) {
+      if (!(window.geometry == projections.geometry) || window.values.size() != projections.values.size())
+        refuse("an energy window has another geometry than the first");
+      require_finite(window.values);
+    }
     const std::string extension = extension_of(path);
-    if (extension == ".dcm") return write_file(path, write_dicom_scan(projections, labels));
+    if (extension == ".dcm") return write_file(path, write_dicom_scan(projections, labels, scatter));
     if (extension != ".hs" && extension != ".h33") refuse("the name must end in .dcm, .hs or .h33");
     const fs::path data = with_extension(path, extension == ".hs" ? ".s" : ".i33");
-    return save_pair(path, data, write_interfile_scan(projections, labels, data.filename().string()));
+    return save_pair(path, data, write_interfile_scan(projections, labels, data.filename().string(), scatter));
   });
 }
 
 std::string describe(const Projections& projections) {
-  const ProjectionGeometry& g = projections.geometry;
-  const double counts = std::accumulate(projections.values.begin(), projections.values.end(), 0.0);
+  return describe(projections.geometry, projections.facts,
+                  std::accumulate(projections.values.begin(), projections.values.end(), 0.0));
+}
+
+std::string describe(const ProjectionGeometry& g, const AcquisitionFacts& facts, double counts) {
   std::uint32_t heads = 0;
   double least = 1e9, most = 0;
   for (const View& view : g.views) {
@@ -305,10 +341,9 @@ std::string describe(const Projections& projections) {
     text += "radius not stated";
   else
     text += "radius " + tenth(least) + (most > least ? " to " + tenth(most) : "") + " mm";
-  text += "; " + std::to_string(static_cast<long long>(counts)) +
-          (projections.facts.counts ? " counts" : " (scaled values)");
-  if (!projections.facts.nuclide.empty()) text += "; " + projections.facts.nuclide;
-  if (!projections.facts.collimator.empty()) text += "; " + projections.facts.collimator;
+  text += "; " + std::to_string(static_cast<long long>(counts)) + (facts.counts ? " counts" : " (scaled values)");
+  if (!facts.nuclide.empty()) text += "; " + facts.nuclide;
+  if (!facts.collimator.empty()) text += "; " + facts.collimator;
   return text;
 }
 

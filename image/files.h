@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,7 @@ namespace tomogrid::image {
 
 // How a patient lay: Head or Feet First (towards the gantry), Supine or Prone.
 enum class PatientPosition { Unknown, HFS, HFP, FFS, FFP };
-std::string to_string(PatientPosition position);                      // "HFS"; "unknown"
+std::string to_string(PatientPosition position);  // "HFS"; "unknown"
 std::optional<PatientPosition> parse_patient_position(std::string_view text);
 
 // Who a scan is of, and where it lies in the patient's coordinates: what must not leave the client and is put back into
@@ -42,6 +43,8 @@ class Identity {
 
   bool empty() const;
   PatientPosition position() const;
+  // A frame of reference is named: positions are the patient's, not only the file's own.
+  bool has_frame() const;
   // Both name a frame of reference, and it is the same: positions of one can be read in the other.
   bool same_frame(const Identity& other) const;
   // Where this room's origin (on the rotation axis, mid height of the projections) lies in the patient's DICOM
@@ -52,7 +55,7 @@ class Identity {
   ByteString serialise() const;
   static Result<Identity> parse(ByteView bytes);
 
-  struct Content;                                                     // identity.cpp and the DICOM files only
+  struct Content;  // identity.cpp and the DICOM files only
   const Content* content() const { return content_.get(); }
   explicit Identity(std::unique_ptr<const Content> content);
 
@@ -61,16 +64,16 @@ class Identity {
 };
 
 struct LoadOptions {
-  std::optional<std::size_t> window = std::nullopt;   // which energy window, from 1, when the file has several
-  std::optional<Millimetres> radius = std::nullopt;   // for the views whose radius the file does not state
-  Millimetres collimator_gap{0};                      // added to every radius: from the reported one to the face
-  bool sum_gates = false;                             // add the gates of a gated scan
+  std::optional<std::size_t> window = std::nullopt;  // which energy window, from 1, when the file has several
+  std::optional<Millimetres> radius = std::nullopt;  // for the views whose radius the file does not state
+  Millimetres collimator_gap{0};                     // added to every radius: from the reported one to the face
+  bool sum_gates = false;                            // add the gates of a gated scan
 };
 
 struct LoadedScan {
-  Projections projections;                  // passes check() of stream_format.h; values finite and not negative
+  Projections projections;  // passes check() of stream_format.h; values finite and not negative
   Identity identity;
-  std::vector<std::string> warnings;        // sentences for the user; they name elements, never patients
+  std::vector<std::string> warnings;  // sentences for the user; they name elements, never patients
 };
 
 // Views are sorted by detector, rotation and angular view. A radius that neither the file nor `options` states is 0.
@@ -78,7 +81,7 @@ Result<LoadedScan> load_scan(const std::filesystem::path& path, const LoadOption
 
 struct LoadedVolume {
   Volume volume;
-  Identity identity;                        // of a DICOM file
+  Identity identity;  // of a DICOM file
   std::vector<std::string> warnings;
 };
 
@@ -89,13 +92,23 @@ Result<Volume> load_volume(const std::filesystem::path& path, const std::string&
 
 // What an attenuation map's numbers mean: no format says, so the caller must.
 enum class AttenuationUnit { PerMillimetre, PerCentimetre, Hounsfield };
-std::optional<AttenuationUnit> parse_attenuation_unit(std::string_view text);   // "1/mm", "1/cm", "HU"
+std::optional<AttenuationUnit> parse_attenuation_unit(std::string_view text);  // "1/mm", "1/cm", "HU"
 
 // An attenuation map in 1/mm. Negative numbers become 0. BadInput when the numbers cannot be what `unit` says (largest
 // value above 0.06/mm or below 0.004/mm, one constant, small numbers as Hounsfield units), and for Hounsfield without
 // `water`, mu of water at the photon energy: bilinear from air over water to bone (docs/files.md).
+//
+// A folder is read as a DICOM CT series, which must be in Hounsfield units: the slope above water follows from its kVp
+// and the energy that `water` belongs to (other Hounsfield maps: 120 kVp), and it comes back averaged in blocks of up to
+// 2 mm, for 512 x 512 slices say a thousand times more than a scan resolves. BadInput as load_ct_series() in
+// ct_series.h.
 Result<LoadedVolume> load_attenuation(const std::filesystem::path& path, AttenuationUnit unit,
                                       std::optional<PerMillimetre> water = std::nullopt);
+
+// Brings a map into the coordinates of the scan (move_to_scan()) and adds warnings to it: a map that names no frame of
+// reference is taken to be centred as the scan is; rows of the scan beyond the map's ends.
+// BadInput: the map names a frame of reference, and the scan another or none.
+Result<void> place_attenuation(LoadedVolume& map, const Identity& of_scan, const ProjectionGeometry& scan);
 
 // Moves `volume`, read from a DICOM file of identity `of_volume`, into the coordinates of the scan `of_scan`.
 // BadInput unless both name one frame of reference.
@@ -104,8 +117,8 @@ Result<void> move_to_scan(Volume& volume, const Identity& of_volume, const Ident
 // What a result is called in a DICOM file.
 struct ResultLabels {
   std::string series_description = "Tomogrid reconstruction";
-  std::string software_version;             // "0.1.0"
-  std::string parameters;                   // "OSEM 8 subsets, 4 iterations": Derivation Description
+  std::string software_version;  // "0.1.0"
+  std::string parameters;        // "OSEM 8 subsets, 4 iterations": Derivation Description
 };
 
 // By extension: .nii, .nii.gz, .hv (with .v beside it), .dcm (without `identity`: of an anonymous patient), .png.
@@ -126,9 +139,10 @@ struct ScanLabels {
 
 // By extension: .dcm (DICOM NM TOMO, 16-bit unsigned), .hs or .h33 (Interfile projections with .s or .i33 beside it:
 // 16-bit unsigned when all values are whole and fit, else float). Reading it back gives the same projections. DICOM
-// needs whole counts up to 65535 and, per detector, equal angular steps.
-Result<void> save_scan(const std::filesystem::path& path, const Projections& projections,
-                       const ScanLabels& labels = {});
+// needs whole counts up to 65535 and, per detector, equal angular steps. `scatter` become energy windows 2, 3, ...; they
+// must have the geometry of the first.
+Result<void> save_scan(const std::filesystem::path& path, const Projections& projections, const ScanLabels& labels = {},
+                       std::span<const Projections> scatter = {});
 
 // One paragraph for people: size, spacing, arc, orbit, counts. Nothing that identifies.
 std::string describe(const Projections& projections);

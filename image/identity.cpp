@@ -192,11 +192,19 @@ PatientPosition Identity::position() const {
   return empty() ? PatientPosition::Unknown : ask<PatientPosition>(*content_, position_in);
 }
 
+namespace {
+std::string frame_in(DcmItem& dataset) {
+  return text(dataset, DCM_FrameOfReferenceUID);
+}
+}  // namespace
+
+bool Identity::has_frame() const {
+  return !empty() && !ask<std::string>(*content_, frame_in).empty();
+}
+
 bool Identity::same_frame(const Identity& other) const {
-  if (empty() || other.empty()) return false;
-  const auto frame = [](DcmItem& dataset) { return text(dataset, DCM_FrameOfReferenceUID); };
-  const std::string mine = ask<std::string>(*content_, frame);
-  return !mine.empty() && mine == ask<std::string>(*other.content_, frame);
+  return has_frame() && other.has_frame() &&
+         ask<std::string>(*content_, frame_in) == ask<std::string>(*other.content_, frame_in);
 }
 
 std::array<Millimetres, 3> Identity::origin() const {

@@ -69,7 +69,7 @@ Encoding encoding_of(const InterfileHeader& header) {
 }
 
 template <class T>
-void decode(ByteView bytes, bool big_endian, std::vector<float>& out) {
+void decode(ByteView bytes, bool big_endian, std::span<float> out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
     std::uint8_t raw[sizeof(T)];
     std::memcpy(raw, bytes.data() + i * sizeof(T), sizeof(T));
@@ -82,9 +82,7 @@ void decode(ByteView bytes, bool big_endian, std::vector<float>& out) {
   }
 }
 
-std::vector<float> values_of(const Encoding& encoding, const DataFile& data, std::size_t skip, std::size_t count) {
-  const ByteString bytes = data(encoding.file, encoding.offset + skip * encoding.bytes, count * encoding.bytes);
-  std::vector<float> values(count);
+void decode(const Encoding& encoding, ByteView bytes, std::span<float> values) {
   const bool big = encoding.big_endian;
   switch (encoding.format) {
     case NumberFormat::Float:
@@ -110,7 +108,16 @@ std::vector<float> values_of(const Encoding& encoding, const DataFile& data, std
         decode<std::uint32_t>(bytes, big, values);
       break;
   }
-  return values;
+}
+
+// Values [first, first + values.size()) of the data, in the file's order.
+void read_values(const Encoding& encoding, double scale, const DataFile& data, std::uint64_t first,
+                 std::span<float> values) {
+  decode(encoding,
+         data(encoding.file, encoding.offset + first * encoding.bytes, std::uint64_t{values.size()} * encoding.bytes),
+         values);
+  if (scale == 1) return;
+  for (float& value : values) value *= static_cast<float>(scale);
 }
 
 PatientPosition position_of(const InterfileHeader& header, std::vector<std::string>& warnings) {
@@ -220,21 +227,30 @@ std::size_t window_of(const InterfileHeader& header, const LoadOptions& options)
   return options.window.value_or(1);
 }
 
-// Turns one file's rows and bins into ours.
-std::vector<float> arranged(std::vector<float> values, const ProjectionGeometry& geometry, const GantryView& gantry) {
-  if (!gantry.bins_reversed && !gantry.rows_reversed) return values;
-  std::vector<float> out(values.size());
-  for (std::size_t v = 0; v < geometry.views.size(); ++v) {
-    for (std::size_t r = 0; r < geometry.rows; ++r) {
-      const std::size_t from = (v * geometry.rows + (gantry.rows_reversed ? geometry.rows - 1 - r : r)) * geometry.bins;
-      const std::size_t to = (v * geometry.rows + r) * geometry.bins;
-      for (std::size_t b = 0; b < geometry.bins; ++b) {
-        out[to + b] = values[from + (gantry.bins_reversed ? geometry.bins - 1 - b : b)];
-      }
+// Values of part of one view, whose rows or bins the file has the other way round.
+class Turned {
+ public:
+  Turned(const ProjectionGeometry& geometry, const GantryView& gantry)
+      : rows_(geometry.rows), bins_(geometry.bins), gantry_(gantry) {}
+
+  // Fills `into` with the view's values from `begin`. `read`(first, values): of this view, as the file has them.
+  void read(std::size_t begin, std::span<float> into,
+            const std::function<void(std::size_t, std::span<float>)>& read) const {
+    const std::size_t first_row = begin / bins_, end_row = (begin + into.size() + bins_ - 1) / bins_;
+    const std::size_t file_row = gantry_.rows_reversed ? rows_ - end_row : first_row;
+    std::vector<float> raw((end_row - first_row) * bins_);
+    read(file_row * bins_, raw);
+    for (std::size_t i = 0; i < into.size(); ++i) {
+      const std::size_t row = (begin + i) / bins_, bin = (begin + i) % bins_;
+      const std::size_t from_row = (gantry_.rows_reversed ? rows_ - 1 - row : row) - file_row;
+      into[i] = raw[from_row * bins_ + (gantry_.bins_reversed ? bins_ - 1 - bin : bin)];
     }
   }
-  return out;
-}
+
+ private:
+  std::size_t rows_, bins_;
+  GantryView gantry_;
+};
 
 }  // namespace
 
@@ -244,9 +260,10 @@ bool looks_like_interfile(ByteView bytes) {
   return key.rfind("interfile", 0) == 0;
 }
 
-LoadedScan read_interfile_scan(std::string_view text, const DataFile& data, const LoadOptions& options) {
+InterfileScan read_interfile_header(std::string_view text, const LoadOptions& options) {
   const InterfileHeader header(text);
-  LoadedScan loaded;
+  InterfileScan scan;
+  LoadedScan& loaded = scan.loaded;
   require_modality(header);
   const std::string status = header.word("process status");
   if (status == "reconstructed") refuse("a reconstructed volume (\"process status\"), not projections");
@@ -288,16 +305,40 @@ LoadedScan read_interfile_scan(std::string_view text, const DataFile& data, cons
   loaded.projections.facts = facts_of(header, window);
   if (auto sound = check(geometry, loaded.projections.facts); !sound) refuse(sound.error().message);
   const Encoding encoding = encoding_of(header);
-  std::vector<float> values = values_of(encoding, data, (window - 1) * geometry.elements(), geometry.elements());
-  if (const double scale = scale_of(header); scale != 1) {
-    for (float& value : values) value *= static_cast<float>(scale);
+  const double scale = scale_of(header);
+  if (scale != 1) {
     loaded.projections.facts.counts = false;
     loaded.warnings.push_back("the values are rescaled by the header: they are not counts");
   }
-  loaded.projections.values = arranged(std::move(values), geometry, gantry);
-  settle_counts(loaded.projections, loaded.warnings);
   loaded.identity = identity_in(header, position);
-  return loaded;
+  const std::uint64_t base = std::uint64_t{window - 1} * geometry.elements();
+  scan.data_file = encoding.file;
+  scan.data_end = encoding.offset + (base + geometry.elements()) * encoding.bytes;
+  const bool turned = gantry.bins_reversed || gantry.rows_reversed;
+  const std::size_t of_a_view = geometry.rows * geometry.bins;
+  scan.read = [=, turn = Turned(geometry, gantry)](const DataFile& data, std::size_t first, std::span<float> into) {
+    if (!turned) return read_values(encoding, scale, data, base + first, into);
+    while (!into.empty()) {
+      const std::size_t begin = first % of_a_view, count = std::min(of_a_view - begin, into.size());
+      const std::uint64_t view = base + (first - begin);
+      turn.read(begin, into.first(count), [&](std::size_t at, std::span<float> values) {
+        read_values(encoding, scale, data, view + at, values);
+      });
+      first += count;
+      into = into.subspan(count);
+    }
+  };
+  return scan;
+}
+
+LoadedScan read_interfile_scan(std::string_view text, const DataFile& data, const LoadOptions& options) {
+  InterfileScan scan = read_interfile_header(text, options);
+  Projections& projections = scan.loaded.projections;
+  (void)data(scan.data_file, scan.data_end, 0);  // before anything is allocated: is it all there?
+  projections.values.resize(projections.geometry.elements());
+  scan.read(data, 0, projections.values);
+  settle_counts(projections, scan.loaded.warnings);
+  return std::move(scan.loaded);
 }
 
 LoadedVolume read_interfile_volume(std::string_view text, const DataFile& data, const std::string& unit) {
@@ -333,10 +374,10 @@ LoadedVolume read_interfile_volume(std::string_view text, const DataFile& data, 
     if (const auto place = header.number(ours)) grid.origin[axis] = *place;
   }
   const Encoding encoding = encoding_of(header);
-  std::vector<float> values = values_of(encoding, data, 0, grid.size[0] * grid.size[1] * grid.size[2]);
-  if (const double scale = scale_of(header); scale != 1) {
-    for (float& value : values) value *= static_cast<float>(scale);
-  }
+  const std::uint64_t count = std::uint64_t{grid.size[0]} * grid.size[1] * grid.size[2];
+  (void)data(encoding.file, encoding.offset + count * encoding.bytes, 0);
+  std::vector<float> values(count);
+  read_values(encoding, scale_of(header), data, 0, values);
   const std::string stated = header.text("tomogrid unit");
   loaded.volume = along_axes(grid, std::move(values), unit.empty() ? stated : unit);
   loaded.identity = identity_in(header, position);

@@ -88,8 +88,10 @@ double extent_of(const Sweep& sweep, std::size_t views) {
 }  // namespace
 
 InterfileText write_interfile_scan(const Projections& projections, const ScanLabels& labels,
-                                   const std::string& data_name) {
+                                   const std::string& data_name, std::span<const Projections> scatter) {
   const ProjectionGeometry& g = projections.geometry;
+  std::vector<const Projections*> windows{&projections};
+  for (const Projections& window : scatter) windows.push_back(&window);
   const auto centred = [](Millimetres first, std::size_t count, Millimetres step) {
     return std::abs(first.count() + 0.5 * static_cast<double>(count - 1) * step.count()) < 1e-6;
   };
@@ -98,7 +100,8 @@ InterfileText write_interfile_scan(const Projections& projections, const ScanLab
   }
   const GantryView gantry = gantry_view(labels.position);
   const Sweep sweep = sweep_of(g.views, gantry);
-  const bool whole = fits_16_bits(projections.values);
+  const bool whole = std::all_of(windows.begin(), windows.end(),
+                                 [](const Projections* window) { return fits_16_bits(window->values); });
   Lines lines;
   lines.line("!imaging modality", "nucmed");
   lines.line("!originating system", "tomogrid");
@@ -112,10 +115,14 @@ InterfileText write_interfile_scan(const Projections& projections, const ScanLab
   lines.line("imagedata byte order", "LITTLEENDIAN");
   if (!projections.facts.nuclide.empty()) lines.line("isotope name", projections.facts.nuclide);
   if (!projections.facts.collimator.empty()) lines.line("name of collimator", projections.facts.collimator);
-  if (projections.facts.windows.size() == 1) {
-    lines.line("number of energy windows", std::size_t{1});
-    lines.line("energy window lower level [1]", projections.facts.windows[0].lower_kev);
-    lines.line("energy window upper level [1]", projections.facts.windows[0].upper_kev);
+  if (windows.size() > 1 || projections.facts.windows.size() == 1) {
+    lines.line("number of energy windows", windows.size());
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+      if (windows[w]->facts.windows.size() != 1) continue;
+      const std::string index = " [" + std::to_string(w + 1) + "]";
+      lines.line("energy window lower level" + index, windows[w]->facts.windows[0].lower_kev);
+      lines.line("energy window upper level" + index, windows[w]->facts.windows[0].upper_kev);
+    }
   }
   lines.line("!SPECT STUDY (General)");
   put_position(lines, labels.position);
@@ -143,12 +150,14 @@ InterfileText write_interfile_scan(const Projections& projections, const ScanLab
   }
   lines.line("!END OF INTERFILE");
 
-  std::vector<float> values(projections.values.size());
-  for (std::size_t v = 0; v < g.views.size(); ++v) {
-    for (std::size_t r = 0; r < g.rows; ++r) {
-      const std::size_t from = (v * g.rows + (gantry.rows_reversed ? g.rows - 1 - r : r)) * g.bins;
-      for (std::size_t b = 0; b < g.bins; ++b) {
-        values[(v * g.rows + r) * g.bins + b] = projections.values[from + (gantry.bins_reversed ? g.bins - 1 - b : b)];
+  std::vector<float> values(projections.values.size() * windows.size());
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    float* const out = values.data() + w * projections.values.size();
+    for (std::size_t v = 0; v < g.views.size(); ++v) {
+      for (std::size_t r = 0; r < g.rows; ++r) {
+        const std::size_t from = (v * g.rows + (gantry.rows_reversed ? g.rows - 1 - r : r)) * g.bins;
+        for (std::size_t b = 0; b < g.bins; ++b)
+          out[(v * g.rows + r) * g.bins + b] = windows[w]->values[from + (gantry.bins_reversed ? g.bins - 1 - b : b)];
       }
     }
   }

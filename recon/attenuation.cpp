@@ -171,31 +171,31 @@ void sample_map(const Turned& turned, const image::VolumeGeometry& grid, const A
 namespace {
 
 // Moves the lines that are not all 1 to the front of the table and numbers them in the entries.
-std::size_t leave_out_ones(const PlanData& plan, ViewPlan& view, std::uint16_t* table) {
-  const std::size_t line = plan.axial.line(), entry_count = view.entries.size() - 8;
+std::size_t leave_out_ones(const PlanData& plan, std::span<RowEntry> entries, std::uint16_t* table) {
+  const std::size_t line = plan.axial.line(), entry_count = entries.size() - 8;
   std::size_t kept = 0;
   for (std::size_t e = 0; e < entry_count; ++e) {
     const std::uint16_t* from = table + e * line;
     if (std::all_of(from, from + line, [](std::uint16_t factor) { return factor == 65535; })) {
-      view.entries[e].factors = kUnattenuated;
+      entries[e].factors = kUnattenuated;
       continue;
     }
     if (kept != e) std::copy(from, from + line, table + kept * line);
-    view.entries[e].factors = static_cast<std::uint32_t>(kept++);
+    entries[e].factors = static_cast<std::uint32_t>(kept++);
   }
   return kept;
 }
 
 }  // namespace
 
-std::size_t attenuate_view(const PlanData& plan, const AttenuationMap& map, ViewPlan& view, RayScratch& scratch) {
-  const std::size_t entry_count = view.entries.size() - 8;
-  const Turned turned =
-      turned_grid(plan.volume, map, exact_sine_cosine(plan.projections.views[view.view].angle.count()));
+std::size_t attenuate_view(const PlanData& plan, const AttenuationMap& map, std::size_t view,
+                           std::span<RowEntry> entries, RayScratch& scratch) {
+  const std::size_t entry_count = entries.size() - 8;
+  const Turned turned = turned_grid(plan.volume, map, exact_sine_cosine(plan.projections.views[view].angle.count()));
   sample_map(turned, plan.volume, map, scratch.samples);
   scratch.entries.resize(entry_count);
   for (std::size_t e = 0; e < entry_count; ++e) {
-    const Column& column = plan.columns[view.entries[e].column];
+    const Column& column = plan.columns[entries[e].column];
     const double u = std::fma(column.x, turned.angle.cosine, column.y * turned.angle.sine);
     const double t = std::fma(column.y, turned.angle.cosine, -column.x * turned.angle.sine);
     const double line =
@@ -221,7 +221,7 @@ std::size_t attenuate_view(const PlanData& plan, const AttenuationMap& map, View
     plan.kernels->attenuate(grid, map.slab(step), scratch.integrals.data(), scratch.table.data() + step * kLanes,
                             plan.axial.line());
   }
-  return leave_out_ones(plan, view, scratch.table.data());
+  return leave_out_ones(plan, entries, scratch.table.data());
 }
 
 }  // namespace tomogrid::recon

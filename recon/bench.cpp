@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -18,6 +19,7 @@
 #include "image/stream_format.h"
 #include "recon/buffer.h"
 #include "recon/by_hand.h"
+#include "recon/plan_cache.h"
 #include "recon/run.h"
 
 namespace tomogrid::recon {
@@ -34,7 +36,8 @@ struct Case {
   std::string name;
   std::size_t n = 128, views = 120, subsets = 1, iterations = 20;
   bool attenuated = true;
-  int threads = 0;  // 0: all
+  int threads = 0;     // 0: all
+  bool cached = true;  // also time a plan from a cache
 };
 
 // The geometry of shared data's stir-reference: 565.76 mm across, radius 250 mm, an absorbing elliptic cylinder.
@@ -95,17 +98,40 @@ std::vector<float> made_counts(const Plan& plan) {
   return counts;
 }
 
-json measure(const Case& c, const std::string& data) {
-  if (c.threads > 0) omp_set_num_threads(c.threads);
-  const Problem problem = make_problem(c, data);
+Model model_of(const Case& c, const Problem& problem) {
   Model model;
   model.response = {.enabled = true, .sigma0 = Millimetres(1.466), .slope = 0.0163};
   model.attenuation = c.attenuated ? &problem.map : nullptr;
+  return model;
+}
+
+PlanOptions options_of(const Case& c) {
   PlanOptions options;
   options.support_radius = Millimetres(240);
   options.subsets = c.subsets;
+  return options;
+}
+
+// Seconds until the plan is there from a file that was just written, and so is in memory: the least of three.
+double time_cached_plan(const Case& c, const Problem& problem) {
+  const TemporaryFolder folder;
+  double best = 1e9;
+  for (int run = 0; run < 4; ++run) {
+    const auto begin = Clock::now();
+    const CachedPlan made =
+        make_plan_cached(folder.path(), problem.geometry, model_of(c, problem), options_of(c)).or_throw();
+    const double seconds = since(begin);
+    if (made.notice) throw Failure(ErrorCode::Storage, *made.notice);
+    if (made.reused) best = std::min(best, seconds);
+  }
+  return best;
+}
+
+json measure(const Case& c, const std::string& data) {
+  if (c.threads > 0) omp_set_num_threads(c.threads);
+  const Problem problem = make_problem(c, data);
   const auto planning = Clock::now();
-  const Plan plan = make_plan(problem.geometry, model, options).or_throw();
+  const Plan plan = make_plan(problem.geometry, model_of(c, problem), options_of(c)).or_throw();
   const double plan_s = since(planning);
   const std::vector<float> counts = problem.counts.empty() ? made_counts(plan) : problem.counts;
   std::vector<double> times;
@@ -118,6 +144,7 @@ json measure(const Case& c, const std::string& data) {
   };
   const Reconstruction result = reconstruct(plan, counts, settings).or_throw();
   std::sort(times.begin(), times.end());
+  const double peak_mib = static_cast<double>(peak_memory().count()) / 1048576.0;
   return {{"name", c.name},
           {"threads", omp_get_max_threads()},
           {"subsets", plan.subsets()},
@@ -126,10 +153,92 @@ json measure(const Case& c, const std::string& data) {
           {"iteration_s_min", times.front()},
           {"iteration_s_max", times.back()},
           {"plan_s", plan_s},
-          {"peak_rss_mib", static_cast<double>(peak_memory().count()) / 1048576.0},
+          {"plan_cached_s", c.cached ? json(time_cached_plan(c, problem)) : json()},
+          {"peak_rss_mib", peak_mib},
           {"forecast_mib", static_cast<double>(plan.forecast().memory.count()) / 1048576.0},
           {"gflop_per_iteration", plan.forecast().iteration.count() * 1e-9},
           {"instructions", kernels().name},
+          {"volume_fingerprint", std::to_string(fingerprint(result.volume.values))}};
+}
+
+// Two threads over one, and the like, from runs in turn on one plan: what else the machine does meets both alike.
+json measure_threads(const Case& c, const std::string& data) {
+  constexpr int kPairs = 9;
+  const int most = omp_get_max_threads();
+  const Problem problem = make_problem(c, data);
+  const Plan plan = make_plan(problem.geometry, model_of(c, problem), options_of(c)).or_throw();
+  const std::vector<float> counts = problem.counts.empty() ? made_counts(plan) : problem.counts;
+  const auto iteration_with = [&](int threads) {
+    omp_set_num_threads(threads);
+    double least = 1e9;
+    auto begin = Clock::now();
+    Settings settings{.iterations = 4};
+    settings.after_iteration = [&](const IterationReport&, const auto&, const auto&) {
+      least = std::min(least, since(begin));
+      begin = Clock::now();
+      return true;
+    };
+    reconstruct(plan, counts, settings).or_throw();
+    return least;
+  };
+  std::vector<double> ratios;
+  for (int pair = 0; pair < kPairs; ++pair) {
+    const double one = iteration_with(1);
+    ratios.push_back(one / iteration_with(most));
+  }
+  std::sort(ratios.begin(), ratios.end());
+  return {{"name", c.name},
+          {"threads", most},
+          {"pairs", kPairs},
+          {"speedup_median", ratios[ratios.size() / 2]},
+          {"speedup_min", ratios.front()},
+          {"speedup_max", ratios.back()}};
+}
+
+// The same iterations by all ranks that mpirun has started; every rank calls it, rank 0 has the result.
+json measure_ranks(const Case& c, const std::string& data, Processes& ranks) {
+  const Problem problem = make_problem(c, data);
+  const Plan plan = make_plan(problem.geometry, model_of(c, problem), options_of(c), &ranks).or_throw();
+  std::vector<float> counts = problem.counts;
+  if (counts.empty()) {  // as one rank makes them
+    std::vector<std::uint8_t> bytes;
+    if (ranks.rank() == 0) {
+      const std::vector<float> made =
+          made_counts(make_plan(problem.geometry, model_of(c, problem), options_of(c)).or_throw());
+      const ByteView view = image::as_bytes(made);
+      bytes.assign(view.begin(), view.end());
+    }
+    ranks.broadcast(bytes);
+    counts.resize(problem.geometry.elements());
+    std::memcpy(counts.data(), bytes.data(), bytes.size());
+  }
+  std::vector<double> times;
+  const std::uint64_t sent_before = ranks.bytes_sent();
+  auto begin = Clock::now();
+  Settings settings{.iterations = c.iterations};
+  settings.after_iteration = [&](const IterationReport&, const auto&, const auto&) {
+    times.push_back(since(begin));
+    begin = Clock::now();
+    return true;
+  };
+  const Reconstruction result = reconstruct(plan, counts, settings, &ranks).or_throw();
+  std::vector<double> sent(ranks.size(), 0.0), peaks(ranks.size(), 0.0);
+  sent[ranks.rank()] = static_cast<double>(ranks.bytes_sent() - sent_before);
+  peaks[ranks.rank()] = static_cast<double>(peak_memory().count()) / 1048576.0;
+  ranks.merge(sent);
+  ranks.merge(peaks);
+  double all_sent = 0;
+  for (const double bytes : sent) all_sent += bytes;
+  std::sort(times.begin(), times.end());
+  return {{"name", c.name},
+          {"ranks", ranks.size()},
+          {"threads", omp_get_max_threads()},
+          {"iterations", c.iterations},
+          {"iteration_s_median", times[times.size() / 2]},
+          {"iteration_s_min", times.front()},
+          {"iteration_s_max", times.back()},
+          {"bytes_sent_per_iteration", all_sent / static_cast<double>(c.iterations)},
+          {"peak_rss_mib_most", *std::max_element(peaks.begin(), peaks.end())},
           {"volume_fingerprint", std::to_string(fingerprint(result.volume.values))}};
 }
 
@@ -210,7 +319,21 @@ void bind_threads() {
   ::execv("/proc/self/exe", arguments.data());
 }
 
+// Under mpirun: one case, one line of JSON. mpirun binds; processes are not forked and threads not bound here.
+int run_ranks(const Arguments& arguments, Processes& ranks) {
+  Case c{.name = "standard", .iterations = static_cast<std::size_t>(arguments.integer("iterations", 1, 1000))};
+  if (arguments.given("case") && arguments.text("case") == "small")
+    c = {"small", 64, 60, 1, c.iterations, true, 0, false};
+  const json result = measure_ranks(c, arguments.optional_text("data").value_or(""), ranks);
+  if (ranks.rank() == 0) std::cout << result.dump() << std::endl;
+  return 0;
+}
+
 int run_bench(const Arguments& arguments) {
+  if (started_by_mpi()) {
+    const std::unique_ptr<Processes> ranks = join_processes();
+    return run_ranks(arguments, *ranks);
+  }
   bind_threads();
   const std::string data = arguments.optional_text("data").value_or("");
   const auto iterations = static_cast<std::size_t>(arguments.integer("iterations", 1, 1000));
@@ -219,27 +342,41 @@ int run_bench(const Arguments& arguments) {
                              {.name = "small", .n = 64, .views = 60, .iterations = 2 * iterations},
                              {.name = "osem-8", .subsets = 8, .iterations = iterations},
                              {.name = "one-thread", .iterations = iterations, .threads = 1}};
-  if (arguments.flag("large")) cases.push_back({.name = "large", .n = 256, .views = 120, .iterations = 3});
-  const json machine = in_child([] {
+  if (arguments.flag("large"))
+    cases.push_back(
+        {.name = "large", .n = 256, .views = 120, .iterations = std::min<std::size_t>(iterations, 3), .cached = false});
+  const bool skipped = arguments.flag("skip-machine");
+  const json machine = skipped ? json::object() : in_child([] {
     return json{{"fma_gflop_s", fma_rate()}, {"dram_gb_s", copy_rate()}, {"threads", omp_get_max_threads()}};
   });
   json results = json::array();
   if (!arguments.flag("json")) {
-    std::printf("machine: %.0f GFLOP/s fused multiply-add, %.1f GB/s copy from memory (read and written)\n",
-                machine["fma_gflop_s"].get<double>(), machine["dram_gb_s"].get<double>());
-    std::printf("%-15s %8s %12s %10s %10s %9s %9s %11s\n", "case", "threads", "median s", "least s", "most s", "plan s",
-                "MiB", "GFLOP/s");
+    if (!skipped)
+      std::printf("machine: %.0f GFLOP/s fused multiply-add, %.1f GB/s copy from memory (read and written)\n",
+                  machine["fma_gflop_s"].get<double>(), machine["dram_gb_s"].get<double>());
+    std::printf("%-15s %8s %12s %10s %10s %9s %9s %9s %9s %11s\n", "case", "threads", "median s", "least s", "most s",
+                "plan s", "cached s", "MiB", "forecast", "GFLOP/s");
   }
   for (const Case& c : cases) {
     if (arguments.given("case") && arguments.text("case") != c.name) continue;
     const json r = in_child([&] { return measure(c, data); });
     results.push_back(r);
     if (arguments.flag("json")) continue;
-    std::printf("%-15s %8d %12.4f %10.4f %10.4f %9.3f %9.0f %11.1f\n", c.name.c_str(), r["threads"].get<int>(),
-                r["iteration_s_median"].get<double>(), r["iteration_s_min"].get<double>(),
-                r["iteration_s_max"].get<double>(), r["plan_s"].get<double>(), r["peak_rss_mib"].get<double>(),
+    const double cached = r["plan_cached_s"].is_null() ? 0.0 : r["plan_cached_s"].get<double>();
+    std::printf("%-15s %8d %12.4f %10.4f %10.4f %9.3f %9.3f %9.0f %9.0f %11.1f\n", c.name.c_str(),
+                r["threads"].get<int>(), r["iteration_s_median"].get<double>(), r["iteration_s_min"].get<double>(),
+                r["iteration_s_max"].get<double>(), r["plan_s"].get<double>(), cached, r["peak_rss_mib"].get<double>(),
+                r["forecast_mib"].get<double>(),
                 r["gflop_per_iteration"].get<double>() / r["iteration_s_median"].get<double>());
     std::fflush(stdout);
+  }
+  if (!arguments.given("case") || arguments.text("case") == "thread-pairs") {
+    const json r = in_child([&] { return measure_threads({.name = "thread-pairs"}, data); });
+    results.push_back(r);
+    if (!arguments.flag("json"))
+      std::printf("thread-pairs: %d threads are %.2f times one (median of %d pairs, %.2f to %.2f)\n",
+                  r["threads"].get<int>(), r["speedup_median"].get<double>(), r["pairs"].get<int>(),
+                  r["speedup_min"].get<double>(), r["speedup_max"].get<double>());
   }
   if (arguments.flag("json")) std::cout << json{{"machine", machine}, {"cases", results}}.dump(2) << "\n";
   return 0;
@@ -255,12 +392,18 @@ Command bench_command() {
   command.description =
       "standard: 128^3, 120 views, attenuation, collimator response, voxels within 240 mm of the axis. Threads are "
       "bound.\n"
-      "The figures are wall time; other work on the machine shows in the median, hardly in the least.";
+      "cached s: the plan from a plan cache. thread-pairs: runs with one thread and with all in turn.\n"
+      "The figures are wall time; other work on the machine shows in the median, hardly in the least.\n"
+      "Under mpirun: the standard case (or --case small) by all ranks, one line of JSON; tests/bench/recon_ranks.py "
+      "makes\n"
+      "curves of it.";
   command.options = {{"data", "FOLDER", "folder with n128/proj_att_noisy.s (stir-reference); else counts are made"},
                      {"iterations", "N", "timed in each case", "20"},
                      {"case", "NAME", "only this case"},
-                     {"large", "", "also 256^3 with 120 views"}};
-  command.examples = {"tomogrid-recon bench", "tomogrid-recon bench --json --case standard"};
+                     {"large", "", "also 256^3 with 120 views"},
+                     {"skip-machine", "", "do not measure what the machine can do at best"}};
+  command.examples = {"tomogrid-recon bench", "tomogrid-recon bench --json --case standard",
+                      "mpirun -n 2 tomogrid-recon bench --iterations 10"};
   command.run = run_bench;
   return command;
 }

@@ -11,8 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "image/energy.h"
 #include "image/files.h"
 #include "recon/job_worker.h"
+#include "recon/presets.h"
 #include "recon/run.h"
 
 namespace tomogrid::recon {
@@ -31,16 +33,29 @@ std::vector<Option> options() {
   std::vector<Option> all = {
       {"output,o", "FILE", "where the volume goes: .nii, .nii.gz, .hv, .dcm or .png; may be repeated", std::nullopt,
        true},
-      {"attenuation", "FILE", "attenuation map of this body, on any grid: .hv, .nii, .dcm"},
-      {"attenuation-unit", "UNIT", "what its numbers are: 1/mm, 1/cm or HU", "1/cm"},
+      {"attenuation", "FILE",
+       "attenuation map of this body, on any grid: .hv, .nii, .dcm, or a folder with a CT series"},
+      {"attenuation-unit", "UNIT", "what its numbers are: 1/mm, 1/cm or HU; a CT series is in HU", "1/cm"},
       {"water", "MU", "for HU: the attenuation coefficient of water, 1/mm", "0.0154"},
+      {"window", "N", "energy window, from 1, when the file has several"},
+      {"scatter-window", "N", "energy window of the same file beside the photopeak; twice for one below and one above",
+       std::nullopt, true},
+      {"scatter", "FILE", "the same from a file of its own; its header states the energies", std::nullopt, true},
       {"radius", "MM", "distance from axis to collimator, where the file does not say"},
+      {"collimator-gap", "MM", "from the radius that the camera reports to the collimator's face", "0"},
+      {"sum-gates", "", "add the gates of a gated scan"},
+      {"slices", "FIRST:LAST", "reconstruct only these slices, from 1 at the feet"},
+      {"preset", "NAME", "parameters for a kind of study; those given beside it win"},
+      {"presets", "", "print the presets and stop"},
+      {"deviation", "FILE", "where the standard deviations go (--uncertainty); default: beside the first output"},
       {"mosaic", "FILE", "a PNG with slices and a maximum projection; default: beside the first output"},
       {"passport", "FILE", "JSON that says what was computed; default: beside the first output"},
       {"table", "", "print a line per iteration"},
       {"threads", "N", "OpenMP threads; 0: every core this process may use", "0"},
       {"resume", "FILE", "go on from a checkpoint"},
       {"checkpoint", "FILE", "write checkpoints here, every --checkpoint-every iterations"},
+      {"plan-cache", "FOLDER",
+       "keep plans here and use them again; they derive from attenuation maps, so only you may enter it"},
       {"instructions", "SET", "best, scalar, avx2 or avx512; the result does not depend on it", "best"},
       {"job", "FOLDER", "work for a node: the worker contract in FOLDER (no scan is given then)"},
   };
@@ -77,10 +92,34 @@ job::ParameterValue parse_value(const job::ParameterDescriptor& parameter, const
   return false;
 }
 
+std::pair<std::int64_t, std::int64_t> parse_slices(const std::string& text) {
+  std::int64_t first = 0, last = 0;
+  const char* end = text.data() + text.size();
+  const auto begun = std::from_chars(text.data(), end, first);
+  const bool colon = begun.ec == std::errc{} && begun.ptr != end && *begun.ptr == ':';
+  const auto ended = colon ? std::from_chars(begun.ptr + 1, end, last) : begun;
+  if (!colon || ended.ec != std::errc{} || ended.ptr != end || first < 1 || last < first)
+    throw Failure(ErrorCode::Usage, "--slices " + text + ": FIRST:LAST is needed, say 20:40, counted from 1");
+  return {first, last};
+}
+
 job::Parameters parameters_of(const Arguments& arguments) {
   job::Parameters parameters;
   for (const job::ParameterDescriptor& parameter : service().parameters)
     parameters[parameter.name] = parse_value(parameter, arguments);
+  if (const auto name = arguments.optional_text("preset")) {
+    const Preset* preset = find_preset(*name);
+    if (preset == nullptr) throw Failure(ErrorCode::Usage, "--preset " + *name + ": none of\n" + list_of_presets());
+    std::cerr << "note: preset " << *name << ": " << job::canonical_text(preset->parameters) << "\n";
+    for (const auto& [parameter, value] : preset->parameters) {
+      if (!arguments.given(parameter)) parameters[parameter] = value;
+    }
+  }
+  if (const auto slices = arguments.optional_text("slices")) {
+    const auto [first, last] = parse_slices(*slices);
+    parameters["first-slice"] = first;
+    parameters["last-slice"] = last;
+  }
   auto complete = job::complete_parameters(service(), parameters);
   if (!complete) throw Failure(ErrorCode::Usage, complete.error().message);
   return *std::move(complete);
@@ -106,25 +145,59 @@ struct Loaded {
   image::Identity identity;
 };
 
+void warn(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) std::cerr << "warning: " << warning << "\n";
+}
+
+void add_scatter_window(Task& task, const std::string& file, const image::LoadOptions& options) {
+  image::LoadedScan scan = image::load_scan(file, options).or_throw();
+  const image::WindowPlace place = image::place_beside_photopeak(task.header.facts, scan.projections.facts).or_throw();
+  std::optional<ScatterInput>& window = place == image::WindowPlace::Below ? task.scatter_lower : task.scatter_upper;
+  if (window) throw Failure(ErrorCode::Usage, "two scatter windows lie on one side of the photopeak: give one");
+  window = ScatterInput{{std::move(scan.projections.geometry), std::move(scan.projections.facts)},
+                        std::move(scan.projections.values)};
+}
+
+void load_scatter(const Arguments& arguments, image::LoadOptions options, Task& task) {
+  for (const std::string& number : arguments.texts("scatter-window")) {
+    std::size_t window = 0;
+    const char* end = number.data() + number.size();
+    const auto [stop, fault] = std::from_chars(number.data(), end, window);
+    if (fault != std::errc{} || stop != end || window < 1 || window > 64)
+      throw Failure(ErrorCode::Usage, "--scatter-window " + number + ": a number from 1 is needed");
+    options.window = window;
+    add_scatter_window(task, arguments.positional().front(), options);
+  }
+  options.window.reset();
+  for (const std::string& file : arguments.texts("scatter")) add_scatter_window(task, file, options);
+}
+
 Loaded load(const Arguments& arguments) {
   if (arguments.positional().empty()) throw Failure(ErrorCode::Usage, "a scan is needed");
   const job::Parameters parameters = parameters_of(arguments);
   image::LoadOptions load;
+  if (arguments.given("window")) load.window = static_cast<std::size_t>(arguments.integer("window", 1, 64));
   if (arguments.given("radius")) load.radius = Millimetres(arguments.number("radius", 1, 1000));
+  load.collimator_gap = Millimetres(arguments.number("collimator-gap", 0, 200));
+  load.sum_gates = arguments.flag("sum-gates");
   image::LoadedScan scan = image::load_scan(arguments.positional().front(), load).or_throw();
-  for (const std::string& warning : scan.warnings) std::cerr << "warning: " << warning << "\n";
+  warn(scan.warnings);
   Loaded loaded;
   loaded.identity = std::move(scan.identity);
   loaded.task.parameters = parameters;
   loaded.task.header = {std::move(scan.projections.geometry), std::move(scan.projections.facts)};
   loaded.task.counts = std::move(scan.projections.values);
+  load_scatter(arguments, load, loaded.task);
   if (const auto map = arguments.optional_text("attenuation")) {
-    const auto unit = image::parse_attenuation_unit(arguments.text("attenuation-unit"));
+    auto unit = image::parse_attenuation_unit(arguments.text("attenuation-unit"));
+    if (std::filesystem::is_directory(*map) && !arguments.given("attenuation-unit"))
+      unit = image::AttenuationUnit::Hounsfield;
     if (!unit) throw Failure(ErrorCode::Usage, "--attenuation-unit: not one of 1/mm, 1/cm, HU");
     std::optional<PerMillimetre> water;
     if (*unit == image::AttenuationUnit::Hounsfield) water = PerMillimetre(arguments.number("water", 0.001, 0.1));
     image::LoadedVolume volume = image::load_attenuation(*map, *unit, water).or_throw();
-    for (const std::string& warning : volume.warnings) std::cerr << "warning: " << warning << "\n";
+    image::place_attenuation(volume, loaded.identity, loaded.task.header.geometry).or_throw();
+    warn(volume.warnings);
     loaded.task.attenuation = std::move(volume.volume);
   }
   if (const auto file = arguments.optional_text("resume")) {
@@ -133,11 +206,12 @@ Loaded load(const Arguments& arguments) {
   return loaded;
 }
 
-std::string stem_of(std::string name) {
-  for (const char* extension : {".nii.gz", ".nii", ".hv", ".dcm", ".png"}) {
-    if (name.ends_with(extension)) return name.substr(0, name.size() - std::string(extension).size());
+// "volume" and ".nii.gz".
+std::pair<std::string, std::string> split_name(const std::string& name) {
+  for (const std::string extension : {".nii.gz", ".nii", ".hv", ".dcm", ".png"}) {
+    if (name.ends_with(extension)) return {name.substr(0, name.size() - extension.size()), extension};
   }
-  return name;
+  return {name, ".nii.gz"};
 }
 
 void print_iteration(const IterationReport& report, Seconds remaining) {
@@ -150,6 +224,10 @@ void print_iteration(const IterationReport& report, Seconds remaining) {
 Listener make_listener(const Arguments& arguments, const Decision& decision) {
   Listener listener;
   listener.notice = [](const Notice& notice) { std::cerr << "note: " << notice.message << "\n"; };
+  listener.replicate = [](std::size_t done, std::size_t of, Seconds remaining) {
+    if (done % 8 == 0 || done == of)
+      std::cerr << "note: replicate " << done << " of " << of << ", " << human_seconds(remaining.count()) << " left\n";
+  };
   const bool table = arguments.flag("table");
   const auto checkpoint_file = arguments.optional_text("checkpoint");
   const std::size_t every = decision.checkpoint_every;
@@ -162,29 +240,38 @@ Listener make_listener(const Arguments& arguments, const Decision& decision) {
   return listener;
 }
 
-void save(const Arguments& arguments, const Loaded& loaded, const TaskRun& run, const Reconstruction& result) {
+void save(const Arguments& arguments, const Loaded& loaded, const TaskRun& run, const Reconstruction& result,
+          const std::optional<image::Volume>& deviation) {
   const std::vector<std::string> outputs = arguments.texts("output");
   const image::ResultLabels labels{.software_version = TOMOGRID_VERSION,
                                    .parameters = job::canonical_text(loaded.task.parameters)};
   for (const std::string& output : outputs)
     image::save_volume(output, result.volume, &loaded.identity, labels).or_throw();
-  const std::string stem = stem_of(outputs.front());
+  const auto [stem, extension] = split_name(outputs.front());
+  const std::string deviation_file = arguments.optional_text("deviation").value_or(stem + "-deviation" + extension);
+  if (deviation) {
+    image::ResultLabels of_deviation = labels;
+    of_deviation.series_description = "Tomogrid standard deviation";
+    image::save_volume(deviation_file, *deviation, &loaded.identity, of_deviation).or_throw();
+  }
   const std::string mosaic = arguments.optional_text("mosaic").value_or(stem + "-mosaic.png");
   const std::string passport_file = arguments.optional_text("passport").value_or(stem + "-passport.json");
   image::save_mosaic(mosaic, result.volume).or_throw();
-  const std::string document = passport(loaded.task, run.decision(), run.plan(), result);
-  write_file(passport_file, bytes_of(document)).or_throw();
   const std::string record = run.record(Seconds(0), Seconds(0));
+  nlohmann::json document = nlohmann::json::parse(run.passport(result, deviation));
+  document["run"] = nlohmann::json::parse(record);
+  write_file(passport_file, bytes_of(document.dump(2) + "\n")).or_throw();
   if (arguments.flag("json")) {
     nlohmann::json body{{"outputs", outputs},
                         {"mosaic", mosaic},
                         {"passport_file", passport_file},
-                        {"passport", nlohmann::json::parse(document)},
-                        {"run", nlohmann::json::parse(record)}};
+                        {"passport", document},
+                        {"run", document["run"]}};
+    if (deviation) body["deviation"] = deviation_file;
     std::cout << body.dump(2) << "\n";
     return;
   }
-  const auto times = nlohmann::json::parse(record);
+  const nlohmann::json& times = document["run"];
   std::printf(
       "%s, mosaic %s, passport %s\n%.7g counts measured, %.7g modelled, %.7g in bins without a model; plan %.2f s, "
       "iterations %.2f s\n",
@@ -221,10 +308,13 @@ int reconstruct_files(const Arguments& arguments, Processes& ranks) {
   task = share(ranks, std::move(task));
   if (!task) return 0;
   const Listener listener = make_listener(arguments, decide(*task));
-  TaskRun run(*task, ranks, listener, {.instructions = instructions_of(arguments)});
+  TaskRun run(
+      *task, ranks, listener,
+      {.instructions = instructions_of(arguments), .plan_cache = arguments.optional_text("plan-cache").value_or("")});
   std::move(run.prepare()).or_throw();
   const Reconstruction result = run.iterate().or_throw();
-  if (ranks.rank() == 0) save(arguments, *loaded, run, result);
+  const std::optional<image::Volume> deviation = run.uncertainty(result).or_throw();
+  if (ranks.rank() == 0) save(arguments, *loaded, run, result, deviation);
   return 0;
 }
 
@@ -247,9 +337,16 @@ Command by_hand_command(Processes& ranks) {
                       "1/cm --iterations 10",
                       "tomogrid-recon scan.hs -o volume.hv --algorithm mlem --iterations 20 --sigma0-mm 1.466 "
                       "--sigma-slope 0.0163 --table",
-                      "mpirun -n 2 tomogrid-recon scan.dcm -o volume.nii.gz --threads 1", "tomogrid-recon bench"};
+                      "tomogrid-recon scan.dcm -o volume.nii.gz --window 1 --scatter-window 2 --attenuation ct-folder",
+                      "tomogrid-recon scan.dcm -o slab.nii.gz --slices 20:40 --preset bone --uncertainty 32",
+                      "mpirun -n 2 tomogrid-recon scan.dcm -o volume.nii.gz --threads 1",
+                      "tomogrid-recon bench"};
   command.positional_max = 1;
   command.run = [&ranks](const Arguments& arguments) {
+    if (arguments.flag("presets")) {
+      if (ranks.rank() == 0) std::cout << list_of_presets();
+      return 0;
+    }
     if (const auto folder = arguments.optional_text("job")) return run_job(*folder, ranks);
     return reconstruct_files(arguments, ranks);
   };

@@ -1,3 +1,5 @@
+#include "recon/filter.h"
+
 #include <cmath>
 
 #include "recon/arithmetic.h"
@@ -6,6 +8,8 @@
 namespace tomogrid::recon {
 
 namespace {
+
+constexpr double kFwhmPerSigma = 2.35482004503094938202;  // 2 sqrt(2 ln 2)
 
 // Half of a symmetric kernel of unit sum, centre first.
 std::vector<float> gaussian_taps(double sigma) {
@@ -22,17 +26,29 @@ std::vector<float> gaussian_taps(double sigma) {
   return result;
 }
 
+enum class Border { Zero, Mirror };
+
+// Where a sample before the first or behind the last lies when the line is mirrored at its ends.
+std::size_t mirrored(std::ptrdiff_t index, std::size_t count) {
+  const auto n = static_cast<std::ptrdiff_t>(count);
+  std::ptrdiff_t i = index % (2 * n);
+  if (i < 0) i += 2 * n;
+  return static_cast<std::size_t>(i < n ? i : 2 * n - 1 - i);
+}
+
 // Along the axis whose neighbours are `stride` apart, for a block of `width` adjacent lines of `count` voxels.
 void smooth_lines(float* values, std::size_t count, std::size_t stride, std::size_t width,
-                  const std::vector<float>& taps, std::vector<float>& scratch) {
+                  const std::vector<float>& taps, std::vector<float>& scratch, Border border = Border::Zero) {
   scratch.resize(count * width);
   for (std::size_t i = 0; i < count; ++i) {
     float* out = scratch.data() + i * width;
     for (std::size_t w = 0; w < width; ++w) out[w] = taps[0] * values[i * stride + w];
     for (std::size_t t = 1; t < taps.size(); ++t) {
       for (const bool up : {false, true}) {
-        if (up ? i + t >= count : i < t) continue;
-        const float* from = values + (up ? i + t : i - t) * stride;
+        const bool outside = up ? i + t >= count : i < t;
+        if (outside && border == Border::Zero) continue;
+        const std::ptrdiff_t there = static_cast<std::ptrdiff_t>(i) + (up ? 1 : -1) * static_cast<std::ptrdiff_t>(t);
+        const float* from = values + (outside ? mirrored(there, count) : static_cast<std::size_t>(there)) * stride;
         for (std::size_t w = 0; w < width; ++w) out[w] = std::fma(taps[t], from[w], out[w]);
       }
     }
@@ -46,7 +62,7 @@ void smooth_lines(float* values, std::size_t count, std::size_t stride, std::siz
 
 void smooth(image::Volume& volume, Millimetres fwhm) {
   const image::VolumeGeometry& g = volume.geometry;
-  const double sigma = fwhm.count() / 2.35482004503094938202;  // 2 sqrt(2 ln 2)
+  const double sigma = fwhm.count() / kFwhmPerSigma;
   const auto across = gaussian_taps(sigma / g.column_mm.count());
   const auto down = gaussian_taps(sigma / g.row_mm.count());
   const auto along = gaussian_taps(sigma / g.slice_mm.count());
@@ -63,6 +79,25 @@ void smooth(image::Volume& volume, Millimetres fwhm) {
 #pragma omp for schedule(static)
     for (std::size_t y = 0; y < g.rows; ++y) {
       smooth_lines(volume.values.data() + y * g.columns, g.slices, plane, g.columns, along, scratch);
+    }
+  }
+}
+
+void smooth_planes(std::span<float> planes, const PlaneShape& shape, Millimetres fwhm) {
+  if (!(fwhm.count() > 0)) return;
+  const double sigma = fwhm.count() / kFwhmPerSigma;
+  const auto across = gaussian_taps(sigma / shape.column_mm.count());
+  const auto along = gaussian_taps(sigma / shape.row_mm.count());
+  const std::size_t plane = shape.columns * shape.rows;
+#pragma omp parallel
+  {
+    std::vector<float> scratch;
+#pragma omp for schedule(static)
+    for (std::size_t p = 0; p < planes.size() / plane; ++p) {
+      float* values = planes.data() + p * plane;
+      for (std::size_t row = 0; row < shape.rows; ++row)
+        smooth_lines(values + row * shape.columns, shape.columns, 1, 1, across, scratch, Border::Mirror);
+      smooth_lines(values, shape.rows, shape.columns, shape.columns, along, scratch, Border::Mirror);
     }
   }
 }

@@ -79,17 +79,26 @@ class Desk final {
 
 struct Cancelled {};
 
+constexpr const char* kScatterWindows[] = {"scatter-lower", "scatter-upper"};
+
+std::optional<ScatterInput>& window_of(Task& task, const std::string& name) {
+  return name == kScatterWindows[0] ? task.scatter_lower : task.scatter_upper;
+}
+
 Task read_plan_inputs(Desk& desk) {
   Task task;
   task.parameters = job::complete_parameters(service(), desk.order().parameters).or_throw();
   if (!desk.expects("projections.json") || !desk.expects("projections.f32")) {
     throw Failure(ErrorCode::BadInput, "the job has no projections");
   }
-  if (desk.expects("attenuation.json") != desk.expects("attenuation.f32")) {
-    throw Failure(ErrorCode::BadInput, "attenuation.json and attenuation.f32 belong together; one is missing");
+  for (const std::string name : {"attenuation", "scatter-lower", "scatter-upper"}) {
+    if (desk.expects(name + ".json") != desk.expects(name + ".f32"))
+      throw Failure(ErrorCode::BadInput, name + ".json and " + name + ".f32 belong together; one is missing");
   }
   desk.progress("receive", 0.0);
-  if (!desk.wait_for({"projections.json", "attenuation.json", "attenuation.f32"})) throw Cancelled{};
+  if (!desk.wait_for(
+          {"projections.json", "attenuation.json", "attenuation.f32", "scatter-lower.json", "scatter-upper.json"}))
+    throw Cancelled{};
   task.header =
       image::parse_projections_header(text_of(desk.read("projections.json", Bytes(image::kHeaderLimit)))).or_throw();
   if (desk.expects("attenuation.json")) {
@@ -100,13 +109,24 @@ Task read_plan_inputs(Desk& desk) {
         image::Volume{header.geometry, image::floats_of(bytes, header.geometry.voxels()).or_throw(), header.unit};
     if (header.unit != "1/mm") throw Failure(ErrorCode::BadInput, "attenuation.json: the unit must be 1/mm");
   }
+  for (const std::string name : kScatterWindows) {
+    if (!desk.expects(name + ".json")) continue;
+    const ByteString text = desk.read(name + ".json", Bytes(image::kHeaderLimit));
+    window_of(task, name) = ScatterInput{image::parse_projections_header(text_of(text)).or_throw(), {}};
+  }
   return task;
 }
 
 void read_counts(Desk& desk, Task& task) {
-  if (!desk.wait_for({"projections.f32", "checkpoint"})) throw Cancelled{};
+  if (!desk.wait_for({"projections.f32", "scatter-lower.f32", "scatter-upper.f32", "checkpoint"})) throw Cancelled{};
   const ByteString bytes = desk.read("projections.f32", image::data_bytes(task.header.geometry));
   task.counts = image::floats_of(bytes, task.header.geometry.elements()).or_throw();
+  for (const std::string name : kScatterWindows) {
+    if (!window_of(task, name)) continue;
+    const image::ProjectionGeometry& geometry = window_of(task, name)->header.geometry;
+    const ByteString counts = desk.read(name + ".f32", image::data_bytes(geometry));
+    window_of(task, name)->counts = image::floats_of(counts, geometry.elements()).or_throw();
+  }
   if (!desk.expects("checkpoint")) return;
   auto checkpoint = parse_checkpoint(desk.read("checkpoint", Bytes(4296015872)));
   if (checkpoint)
@@ -117,16 +137,23 @@ void read_counts(Desk& desk, Task& task) {
 }
 
 // A listener that turns iterations into lines, pictures and checkpoints.
-Listener make_listener(Desk& desk, const std::size_t& checkpoint_every, const bool& previews) {
+// The iterations of a job that is to find uncertainties too are one of `passes` like runs.
+double iterations_done(double part, double passes) {
+  return kPlanShare + (1.0 - kPlanShare - kWriteShare) * part / passes;
+}
+
+Listener make_listener(Desk& desk, const std::size_t& checkpoint_every, const bool& previews, const double& passes) {
   Listener listener;
   listener.notice = [&desk](const Notice& notice) { desk.notice(notice); };
   listener.cancelled = [&desk] { return desk.cancelled(); };
-  listener.iteration = [&desk, &checkpoint_every, &previews, shown = Clock::now()](
+  listener.replicate = [&desk, &passes](std::size_t done, std::size_t of, Seconds remaining) {
+    desk.progress("uncertainty", iterations_done(1.0 + static_cast<double>(done), passes), remaining, done, of);
+  };
+  listener.iteration = [&desk, &checkpoint_every, &previews, &passes, shown = Clock::now()](
                            const IterationReport& report, Seconds remaining, const auto& estimate,
                            const auto& checkpoint) mutable {
     const double done = static_cast<double>(report.iteration) / static_cast<double>(report.iterations);
-    desk.progress("iterate", kPlanShare + (1.0 - kPlanShare - kWriteShare) * done, remaining, report.iteration,
-                  report.iterations);
+    desk.progress("iterate", iterations_done(done, passes), remaining, report.iteration, report.iterations);
     const bool due =
         checkpoint_every > 0 && report.iteration % checkpoint_every == 0 && report.iteration < report.iterations;
     if (desk.checkpoint_asked() || due) desk.checkpoint(checkpoint());
@@ -159,14 +186,20 @@ int report_failure(Desk& desk, const Error& error) {
   return static_cast<int>(error.code);
 }
 
-void write_outputs(Desk& desk, const Task& task, const TaskRun& run, const Reconstruction& result, Seconds waited) {
+void write_volume(Desk& desk, const std::string& name, const image::Volume& volume) {
+  desk.write(name + ".json", bytes_of(image::encode_header(volume.geometry, volume.unit)));
+  desk.write(name + ".f32", image::as_bytes(volume.values));
+}
+
+void write_outputs(Desk& desk, const TaskRun& run, const Reconstruction& result,
+                   const std::optional<image::Volume>& deviation, Seconds waited) {
   const auto begin = Clock::now();
   desk.progress("write", 1.0 - kWriteShare);
   if (run.decision().previews)
     desk.preview(result.volume, "after " + std::to_string(result.history.size()) + " iterations");
-  desk.write("volume.json", bytes_of(image::encode_header(result.volume.geometry, result.volume.unit)));
-  desk.write("volume.f32", image::as_bytes(result.volume.values));
-  desk.write("passport.json", bytes_of(passport(task, run.decision(), run.plan(), result)));
+  write_volume(desk, "volume", result.volume);
+  if (deviation) write_volume(desk, "deviation", *deviation);
+  desk.write("passport.json", bytes_of(run.passport(result, deviation)));
   desk.write("run.json", bytes_of(run.record(waited, Clock::now() - begin)));
   desk.progress("write", 1.0);
 }
@@ -183,10 +216,12 @@ int run_first_rank(Desk& desk, Processes& ranks, bool& shared) {
   }
   std::size_t checkpoint_every = 0;
   bool previews = false;
-  const Listener listener = make_listener(desk, checkpoint_every, previews);
+  double passes = 1;
+  const Listener listener = make_listener(desk, checkpoint_every, previews, passes);
   TaskRun run(task, ranks, listener, {.memory = grant.memory});
   checkpoint_every = run.decision().checkpoint_every;
   previews = run.decision().previews;
+  passes = 1.0 + static_cast<double>(run.decision().replicates);
   desk.progress("plan", 0.0);
   if (auto prepared = run.prepare(); !prepared) return report_failure(desk, prepared.error());
   const auto waiting = Clock::now();
@@ -203,7 +238,9 @@ int run_first_rank(Desk& desk, Processes& ranks, bool& shared) {
     result = run.iterate();
   }
   if (!result) return report_failure(desk, result.error());
-  write_outputs(desk, task, run, *result, waited);
+  const auto deviation = run.uncertainty(*result);
+  if (!deviation) return report_failure(desk, deviation.error());
+  write_outputs(desk, run, *result, *deviation, waited);
   return 0;
 }
 
@@ -214,7 +251,9 @@ int run_other_rank(Processes& ranks) {
   TaskRun run(*task, ranks, silent, {});
   if (auto prepared = run.prepare(); !prepared) return static_cast<int>(prepared.error().code);
   const auto result = run.iterate();
-  return result ? 0 : static_cast<int>(result.error().code);
+  if (!result) return static_cast<int>(result.error().code);
+  const auto deviation = run.uncertainty(*result);
+  return deviation ? 0 : static_cast<int>(deviation.error().code);
 }
 
 }  // namespace

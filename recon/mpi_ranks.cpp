@@ -116,9 +116,12 @@ class Mpi final : public Processes {
 
 }  // namespace
 
+bool started_by_mpi() {
+  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
+}
+
 std::unique_ptr<Processes> join_processes() {
-  const bool started_by_mpi = std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
-  if (!started_by_mpi) return std::make_unique<Alone>();
+  if (!started_by_mpi()) return std::make_unique<Alone>();
   return std::make_unique<Mpi>();
 }
 

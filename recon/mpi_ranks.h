@@ -17,6 +17,9 @@ class Processes : public Ranks {
   virtual std::uint64_t bytes_sent() const = 0;
 };
 
+// By mpirun, or srun with PMIx.
+bool started_by_mpi();
+
 // Initialises MPI when this process was started by mpirun (or srun with PMIx); alone otherwise, so that a single
 // process starts at once. The result finalises MPI.
 std::unique_ptr<Processes> join_processes();

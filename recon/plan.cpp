@@ -12,7 +12,6 @@ namespace tomogrid::recon {
 
 namespace {
 
-constexpr std::uint64_t kNumericalContract = 1;  // raised whenever the same inputs may give other bits
 constexpr std::size_t kMaxSide = 4096, kMaxViews = 4096, kMaxGroups = 64;
 constexpr double kMuMost = 1.0;  // 1/mm; lead at 140 keV has 2.7, no tissue has above 0.1
 
@@ -206,9 +205,9 @@ double stored_share(const PlanData& p, const ResponseTable& response, const Atte
   for (std::size_t i = 0; i < 4; ++i) {
     ViewPlan view;
     view.view = p.projections.views.size() * i / 4;
-    make_rows(p, response, view);
-    all += static_cast<double>(view.entries.size() - 8);
-    kept += static_cast<double>(attenuate_view(p, map, view, scratch));
+    Rows rows = make_rows(p, response, view);
+    all += static_cast<double>(rows.entries.size() - 8);
+    kept += static_cast<double>(attenuate_view(p, map, view.view, rows.entries, scratch));
   }
   return all > 0 ? kept / all : 1.0;
 }
@@ -223,11 +222,12 @@ Forecast make_forecast(const PlanData& p, std::size_t levels, double share, cons
   forecast.attenuation_stored = p.attenuated && table <= static_cast<double>(o.attenuation_memory.count());
   std::size_t groups = 1;
   for (const SubsetPlan& subset : p.subsets) groups = std::max(groups, subset.group_count);
-  const double volumes = 4.0 * static_cast<double>(p.volume.voxels()) * (p.attenuated ? 3.0 : 1.0);
+  // The caller's map, the resampled one and its making; the result and copies of it on the way to a file. As measured.
+  const double volumes = 4.0 * static_cast<double>(p.volume.voxels()) * (p.attenuated ? 8.0 : 4.0);
   const double projections = 4.0 * static_cast<double>(p.projections.elements()) + views * plane;
   forecast.memory = Bytes(static_cast<std::uint64_t>(
       (forecast.attenuation_stored ? table : 0.0) + views * columns * (sizeof(RowEntry) + 1.0) +
-      image * static_cast<double>(groups + p.subsets.size() + 3) + volumes + projections + 48.0 * 1024 * 1024));
+      image * static_cast<double>(groups + p.subsets.size() + 3) + volumes + projections + 6.0 * 1024 * 1024));
   const double per_voxel = 2.0 * (2.0 * kTaps + 2.0 * 5.0 + 2.0), per_bin = 2.0 * 10.0;
   forecast.iteration =
       FlopCount(views * line * (columns * per_voxel + static_cast<double>(levels * p.projections.bins) * per_bin));
@@ -276,6 +276,7 @@ void build_views(PlanData& p, const ResponseTable& response, const Model& model,
       }
     }
   }
+  p.rows.resize(p.views.size());
   constexpr std::size_t kBlock = std::size_t{8} << 20;  // numbers; 16 MiB
 #pragma omp parallel
   {
@@ -285,9 +286,13 @@ void build_views(PlanData& p, const ResponseTable& response, const Model& model,
 #pragma omp for schedule(dynamic)
     for (std::size_t v = 0; v < p.views.size(); ++v) {
       ViewPlan& view = p.views[v];
-      make_rows(p, response, view);
+      Rows& rows = p.rows[v];
+      rows = make_rows(p, response, view);
+      view.entries = rows.entries;
+      view.runs = rows.runs;
+      view.layers = rows.layers;
       if (!p.forecast.attenuation_stored) continue;
-      const std::size_t kept = attenuate_view(p, map, view, scratch) * p.axial.line();
+      const std::size_t kept = attenuate_view(p, map, view.view, rows.entries, scratch) * p.axial.line();
       if (kept > free_size || free_space == nullptr) {
         Buffer<std::uint16_t> block(std::max(kept, kBlock));
         free_space = block.data();
@@ -334,21 +339,33 @@ std::uint64_t Plan::fingerprint() const {
   return data_->fingerprint;
 }
 
-Result<Plan> make_plan(const image::ProjectionGeometry& geometry, const Model& model, const PlanOptions& options,
-                       Ranks* ranks) {
+Result<void> check_plan_inputs(const image::ProjectionGeometry& geometry, const Model& model,
+                               const PlanOptions& options) {
   if (auto checked = check_geometry(geometry, model); !checked) return checked.error();
   if (auto checked = check_model(model); !checked) return checked.error();
-  if (auto checked = check_options(options); !checked) return checked.error();
-  SingleRank alone;
-  Ranks& all = ranks != nullptr ? *ranks : alone;
+  return check_options(options);
+}
 
-  auto plan = std::make_unique<PlanData>();
-  PlanData& p = *plan;
+void set_frame(PlanData& p, const image::ProjectionGeometry& geometry, const PlanOptions& options) {
   p.projections = geometry;
   p.options = options;
   p.kernels = &kernels(options.instructions);
   p.axial = Axial(geometry.rows);
   p.volume = image_grid(geometry, options);
+  p.mask = Buffer<float>(p.axial.line());
+  p.mask.clear();
+  for (std::size_t row = 0; row < p.axial.rows; ++row) p.mask.data()[p.axial.at(row)] = 1.0F;
+}
+
+Result<Plan> make_plan(const image::ProjectionGeometry& geometry, const Model& model, const PlanOptions& options,
+                       Ranks* ranks) {
+  if (auto checked = check_plan_inputs(geometry, model, options); !checked) return checked.error();
+  SingleRank alone;
+  Ranks& all = ranks != nullptr ? *ranks : alone;
+
+  auto plan = std::make_unique<PlanData>();
+  PlanData& p = *plan;
+  set_frame(p, geometry, options);
   AttenuationMap map;
   std::vector<std::uint8_t> allowed;
   if (model.attenuation != nullptr) {
@@ -394,9 +411,6 @@ Result<Plan> make_plan(const image::ProjectionGeometry& geometry, const Model& m
                                              " are granted; grant more or ask for a smaller image"};
   }
   p.fingerprint = plan_fingerprint(p, model, map);
-  p.mask = Buffer<float>(p.axial.line());
-  p.mask.clear();
-  for (std::size_t row = 0; row < p.axial.rows; ++row) p.mask.data()[p.axial.at(row)] = 1.0F;
   build_views(p, response, model, map, all);
 
   Projector projector(p, all);

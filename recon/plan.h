@@ -12,6 +12,10 @@
 
 namespace tomogrid::recon {
 
+// Raised whenever the same inputs may give other bits. The test with stored bits (determinism_test.cpp) holds its value
+// beside them; plan caches and fingerprints depend on it.
+inline constexpr std::uint64_t kNumericalContract = 2;
+
 // Where a row lies in a line of [step][lane] (kernels.h). Rows are padded evenly at both ends.
 struct Axial {
   std::size_t rows = 0, steps = 0, offset = 0;
@@ -26,14 +30,21 @@ struct Column {
   double x, y;
 };
 
-// One view as this rank works on it.
-struct ViewPlan {
-  std::size_t view = 0;           // index in the geometry
-  float factor = 1;               // decay and duration
+// The rows of the system matrix for one view.
+struct Rows {
   std::vector<RowEntry> entries;  // padded by 8 for prefetch
   std::vector<Run> runs;
   std::vector<Layer> layers;
-  const std::uint16_t* attenuation = nullptr;  // lines of factors that are not all 1, in PlanData::factors
+};
+
+// One view as this rank works on it. What it points to is in PlanData::rows and ::factors, or in PlanData::mapping.
+struct ViewPlan {
+  std::size_t view = 0;  // index in the geometry
+  float factor = 1;      // decay and duration
+  std::span<const RowEntry> entries;
+  std::span<const Run> runs;
+  std::span<const Layer> layers;
+  const std::uint16_t* attenuation = nullptr;  // lines of factors that are not all 1
 };
 
 // A unit of parallel work: views [begin, end) of this rank's list.
@@ -69,18 +80,25 @@ struct PlanData {
   std::size_t margin = 0, state_bins = 0;  // bins beyond each side of the detector; in all
   std::size_t batch = 1;                   // views that go through the image together
   std::vector<ViewPlan> views;             // this rank's, by subset and group
+  std::vector<Rows> rows;                  // theirs; empty in a plan that comes from a cache
   std::vector<SubsetPlan> subsets;
   bool attenuated = false;
   std::vector<Buffer<std::uint16_t>> factors;  // many views' tables in each, on huge pages; empty: made each time
   AttenuationMap map;                          // kept only when factors are computed again each time
   Buffer<float> mask;                          // [step][lane]: 1 on real rows
+  std::shared_ptr<const void> mapping;         // a plan cache's file (plan_cache.cpp)
 
   std::size_t image_size() const { return columns.size() * axial.line(); }
   std::size_t plane_size() const { return projections.bins * axial.line(); }
 };
 
-// rows.cpp: the entries, runs and layers of one view.
-void make_rows(const PlanData& plan, const ResponseTable& response, ViewPlan& view);
+// plan.cpp. What make_plan() asks of its arguments; and everything in a plan that follows from them at once.
+Result<void> check_plan_inputs(const image::ProjectionGeometry& geometry, const Model& model,
+                               const PlanOptions& options);
+void set_frame(PlanData& plan, const image::ProjectionGeometry& geometry, const PlanOptions& options);
+
+// rows.cpp: the entries, runs and layers of one view; its index and factor are used.
+Rows make_rows(const PlanData& plan, const ResponseTable& response, const ViewPlan& view);
 // attenuation.cpp
 AttenuationMap resample_map(const image::Volume& map, double factor, const image::VolumeGeometry& grid,
                             const Axial& axial);
@@ -91,7 +109,8 @@ struct RayScratch {
   Buffer<std::uint16_t> table;
 };
 // Lines that are all 1 are left out of the table, and the entries told. Returns the lines kept, in scratch.table.
-std::size_t attenuate_view(const PlanData& plan, const AttenuationMap& map, ViewPlan& view, RayScratch& scratch);
+std::size_t attenuate_view(const PlanData& plan, const AttenuationMap& map, std::size_t view,
+                           std::span<RowEntry> entries, RayScratch& scratch);
 
 // projector.cpp. Counts and background of this rank's views, [view][bin][step][lane].
 struct Planes {

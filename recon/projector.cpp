@@ -10,7 +10,7 @@ namespace tomogrid::recon {
 
 struct Projector::Thread {
   Buffer<float> states, lines;
-  std::array<ViewPlan, kBatch> views;  // copies with their own attenuation, when that is made each time
+  std::array<std::vector<RowEntry>, kBatch> entries;  // copies with their own attenuation, when that is made each time
   std::array<Buffer<std::uint16_t>, kBatch> factors;
   RayScratch rays;
 };
@@ -58,14 +58,12 @@ std::array<ViewRows, kBatch> Projector::rows_of(std::size_t begin, std::size_t c
   for (std::size_t v = 0; v < count; ++v) {
     const ViewPlan* view = &plan_.views[begin + v];
     if (plan_.attenuated && !plan_.forecast.attenuation_stored) {
-      ViewPlan& own = thread.views[v];
-      own.view = view->view;
-      own.entries = view->entries;
-      const std::size_t kept = attenuate_view(plan_, plan_.map, own, thread.rays) * plan_.axial.line();
+      std::vector<RowEntry>& own = thread.entries[v];
+      own.assign(view->entries.begin(), view->entries.end());
+      const std::size_t kept = attenuate_view(plan_, plan_.map, view->view, own, thread.rays) * plan_.axial.line();
       if (thread.factors[v].size() == 0) thread.factors[v] = Buffer<std::uint16_t>(plan_.image_size());
       std::copy_n(thread.rays.table.data(), kept, thread.factors[v].data());
-      rows[v] = {own.entries.data(), view->runs.data(), view->layers.data(), view->layers.size(),
-                 thread.factors[v].data()};
+      rows[v] = {own.data(), view->runs.data(), view->layers.data(), view->layers.size(), thread.factors[v].data()};
       continue;
     }
     rows[v] = {view->entries.data(), view->runs.data(), view->layers.data(), view->layers.size(),

@@ -10,8 +10,17 @@ namespace tomogrid::recon {
 
 namespace {
 
-constexpr double kLeastResidual = 0.5;  // bin^2: below, six taps at any fraction lose accuracy (docs/reconstruction.md)
-constexpr double kStep = 0.3;           // bin^2: a 3-tap kernel of this variance is nearly Gaussian
+// Where a column's variance (sigma^2 + 1/12, in units of the smaller of bin and row, squared) changes from one level to
+// the next. Found by a search for the least worst error of six taps across and five along together: narrow where six
+// taps begin to be too few and two steps of diffusion are not yet smooth, wider beyond (docs/reconstruction.md).
+constexpr std::array<double, 12> kBounds = {0.636, 0.909, 1.055, 1.195, 1.54, 1.95, 2.40, 2.86, 3.32, 3.78, 4.24, 4.70};
+constexpr double kStepBeyond = 0.40;  // between further bounds; above 0.42 the faults of early steps add up
+constexpr double kLargestSide = 0.36;
+
+double bound(std::size_t index) {
+  if (index < kBounds.size()) return kBounds[index];
+  return kBounds.back() + kStepBeyond * static_cast<double>(index + 1 - kBounds.size());
+}
 
 // Integrals of a Gaussian at `centre` (in bins) over bins first ... first + count - 1, made to sum to 1.
 std::vector<double> bin_integrals(double centre, double sigma, int first, std::size_t count) {
@@ -51,10 +60,14 @@ void solve(std::array<std::array<double, 8>, 8>& a, std::array<double, 8>& b, st
   }
 }
 
+struct Fit {
+  std::vector<double> taps;
+  double error = 0;  // || h * w - g ||^2 / || g ||^2
+};
+
 // The constrained least squares of response.h: taps at offsets first ... first + count - 1 with mean `centre`. Taps
 // that come out negative are left out one at a time, the most negative first; two are always enough.
-std::vector<double> fit_taps(const std::vector<double>& kernel, double centre, double sigma, int first,
-                             std::size_t count) {
+Fit fit_taps(const std::vector<double>& kernel, double centre, double sigma, int first, std::size_t count) {
   const int reach = static_cast<int>(kernel.size() / 2);
   const int margin = static_cast<int>(std::ceil(6.0 * sigma)) + 1;
   const int low = std::min(first - reach, -margin),
@@ -67,6 +80,7 @@ std::vector<double> fit_taps(const std::vector<double>& kernel, double centre, d
     const std::size_t begin = static_cast<std::size_t>(first + static_cast<int>(lag) - reach - low);
     for (std::size_t i = 0; i < kernel.size(); ++i) matched[lag] = std::fma(kernel[i], target[begin + i], matched[lag]);
   }
+  const auto lag_of = [](std::size_t i, std::size_t j) { return i > j ? i - j : j - i; };
   std::vector<std::size_t> used(count);
   for (std::size_t i = 0; i < count; ++i) used[i] = i;
   for (;;) {
@@ -74,7 +88,7 @@ std::vector<double> fit_taps(const std::vector<double>& kernel, double centre, d
     std::array<std::array<double, 8>, 8> a{};
     std::array<double, 8> b{};
     for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = 0; j < n; ++j) a[i][j] = overlap[used[i] > used[j] ? used[i] - used[j] : used[j] - used[i]];
+      for (std::size_t j = 0; j < n; ++j) a[i][j] = overlap[lag_of(used[i], used[j])];
       b[i] = matched[used[i]];
       a[i][n] = a[n][i] = 1.0;
       a[i][n + 1] = a[n + 1][i] = first + static_cast<int>(used[i]) - centre;
@@ -87,63 +101,80 @@ std::vector<double> fit_taps(const std::vector<double>& kernel, double centre, d
       used.erase(used.begin() + static_cast<std::ptrdiff_t>(worst));
       continue;
     }
-    std::vector<double> taps(count, 0.0);
-    for (std::size_t i = 0; i < n; ++i) taps[used[i]] = std::max(b[i], 0.0);
-    return taps;
+    Fit fit{std::vector<double>(count, 0.0), 0};
+    for (std::size_t i = 0; i < n; ++i) fit.taps[used[i]] = std::max(b[i], 0.0);
+    double size = 0, missed = 0;
+    for (const double value : target) size = std::fma(value, value, size);
+    missed = size;
+    for (std::size_t i = 0; i < count; ++i) {
+      double own = -2.0 * matched[i];
+      for (std::size_t j = 0; j < count; ++j) own = std::fma(overlap[lag_of(i, j)], fit.taps[j], own);
+      missed = std::fma(fit.taps[i], own, missed);
+    }
+    fit.error = missed / size;
+    return fit;
   }
 }
 
-// k such that `kernel` * (k, 1 - 2 k, k) is nearest to the sampled Gaussian of `variance`, and the result.
-double lengthen(std::vector<double>& kernel, double variance) {
-  const int reach = static_cast<int>(kernel.size() / 2) + 1;
-  const std::size_t size = static_cast<std::size_t>(2 * reach + 1);
-  std::vector<double> wide(size, 0.0), target(size), curvature(size);
-  std::copy(kernel.begin(), kernel.end(), wide.begin() + 1);
-  double sum = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    const double x = static_cast<int>(i) - reach;
-    sum += target[i] = exact_exp(-x * x / (2.0 * variance));
+Fit fit_across(const std::vector<double>& kernel, double fraction, double sigma) {
+  return fit_taps(kernel, fraction, sigma, -2, kTaps);
+}
+Fit fit_along(const std::vector<double>& kernel, double sigma) {
+  return fit_taps(kernel, 0.0, sigma, -2, 5);
+}
+
+// kernel * (side, 1 - 2 side, side)
+std::vector<double> lengthened(const std::vector<double>& kernel, double side) {
+  std::vector<double> wide(kernel.size() + 2, 0.0);
+  const double centre = 1.0 - 2.0 * side;
+  for (std::size_t i = 0; i < kernel.size(); ++i) {
+    wide[i] = std::fma(side, kernel[i], wide[i]);
+    wide[i + 1] = std::fma(centre, kernel[i], wide[i + 1]);
+    wide[i + 2] = std::fma(side, kernel[i], wide[i + 2]);
   }
-  double top = 0, bottom = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    curvature[i] = (i > 0 ? wide[i - 1] : 0.0) - 2.0 * wide[i] + (i + 1 < size ? wide[i + 1] : 0.0);
-    top = std::fma(target[i] / sum - wide[i], curvature[i], top);
-    bottom = std::fma(curvature[i], curvature[i], bottom);
+  return wide;
+}
+
+// The side for which `error(side)` is least: the best of 13, then halving steps about it. The error need not be smooth.
+template <class Error>
+double best_side(Error error) {
+  double best = 0, least = error(0.0), step = kLargestSide / 12.0;
+  const auto consider = [&](double side) {
+    const double value = error(side);
+    if (value < least) {
+      least = value;
+      best = side;
+    }
+  };
+  for (int i = 1; i <= 12; ++i) consider(step * i);
+  for (int halving = 0; halving < 7; ++halving) {
+    step *= 0.5;
+    const double centre = best;
+    if (centre >= step) consider(centre - step);
+    consider(centre + step);
   }
-  const double side = std::clamp(top / bottom, 0.0, 0.5);
-  for (std::size_t i = 0; i < size; ++i) wide[i] = std::fma(side, curvature[i], wide[i]);
-  kernel = std::move(wide);
-  return side;
+  return best;
 }
 
 }  // namespace
 
 ResponseTable::ResponseTable(const ResponseShape& shape) : shape_(shape) {
   const double unit = std::min(shape.bin_mm, shape.row_mm);
-  step_ = kStep * unit * unit;
-  least_ = (kLeastResidual - 1.0 / 12.0) * shape.bin_mm * shape.bin_mm;
+  unit_area_ = unit * unit;
   floor_ =
       shape.voxel_mm * shape.voxel_mm / 8.0;  // voxels are points; a narrower response would leave gaps between them
-  const double most = std::max(floored(sigma(shape.distance_most_mm)), floored(sigma(0.0)));
-  levels_.resize(level_of(std::max(sigma(shape.distance_most_mm), sigma(0.0))) + 1);
+  const double widest = std::max(sigma(shape.distance_most_mm), sigma(0.0)), most = floored(widest);
+  levels_.resize(level_of(widest) + 1);
   levels_[0].kernel_u = levels_[0].kernel_z = {1.0};
-  for (std::size_t l = 1; l < levels_.size(); ++l) {
-    Level& level = levels_[l];
-    const double variance = static_cast<double>(l) * step_;
-    level.kernel_u = levels_[l - 1].kernel_u;
-    level.kernel_z = levels_[l - 1].kernel_z;
-    level.side_u = lengthen(level.kernel_u, variance / (shape.bin_mm * shape.bin_mm));
-    level.side_z = lengthen(level.kernel_z, variance / (shape.row_mm * shape.row_mm));
-  }
   for (std::size_t l = 0; l < levels_.size(); ++l) {
     Level& level = levels_[l];
-    level.variance_low = l == 0 ? 0.0 : least_ + static_cast<double>(l) * step_;
-    const double high =
-        l + 1 == levels_.size() ? std::max(most, level.variance_low) : least_ + static_cast<double>(l + 1) * step_;
-    level.nodes = l == 0 ? 33 : 17;
+    level.variance_low = l == 0 ? 0.0 : variance_bound(l - 1);
+    const double high = l + 1 == levels_.size() ? std::max(most, level.variance_low) : variance_bound(l);
+    level.nodes = 33;
     level.variance_step = std::max(high - level.variance_low, 1e-6) / static_cast<double>(level.nodes - 1);
     level.across.resize(level.nodes * kFractions);
     level.along.resize(level.nodes);
+    if (l > 0) choose_sides(l);
   }
 #pragma omp parallel for schedule(dynamic)
   for (std::size_t l = 0; l < levels_.size(); ++l) fill(l);
@@ -153,9 +184,41 @@ double ResponseTable::floored(double sigma_mm) const {
   return std::max(sigma_mm * sigma_mm, floor_);
 }
 
+double ResponseTable::variance_bound(std::size_t index) const {
+  return (bound(index) - 1.0 / 12.0) * unit_area_;
+}
+
 std::size_t ResponseTable::level_of(double sigma_mm) const {
-  const double beyond = (floored(sigma_mm) - least_) / step_;
-  return beyond < 0 ? 0 : static_cast<std::size_t>(beyond);
+  const double variance = floored(sigma_mm);
+  std::size_t level = 0;
+  while (variance >= variance_bound(level)) ++level;
+  return level;
+}
+
+// Sides such that what the taps cannot mend is least: the worst of the level's ends and middle, at three fractions.
+void ResponseTable::choose_sides(std::size_t index) {
+  Level& level = levels_[index];
+  const Level& nearer = levels_[index - 1];
+  const double low = level.variance_low, middle = 0.5 * (low + variance_bound(index));
+  const std::array<double, 3> variances = {low, middle, variance_bound(index)};
+  level.side_u = best_side([&](double side) {
+    const std::vector<double> kernel = lengthened(nearer.kernel_u, side);
+    double worst = 0;
+    for (const double variance : variances) {
+      const double sigma = std::sqrt(std::max(variance, floor_)) / shape_.bin_mm;
+      for (const double fraction : {0.0, 0.25, 0.5}) worst = std::max(worst, fit_across(kernel, fraction, sigma).error);
+    }
+    return worst;
+  });
+  level.side_z = best_side([&](double side) {
+    const std::vector<double> kernel = lengthened(nearer.kernel_z, side);
+    double worst = 0;
+    for (const double variance : variances)
+      worst = std::max(worst, fit_along(kernel, std::sqrt(variance) / shape_.row_mm).error);
+    return worst;
+  });
+  level.kernel_u = lengthened(nearer.kernel_u, level.side_u);
+  level.kernel_z = lengthened(nearer.kernel_z, level.side_z);
 }
 
 void ResponseTable::fill(std::size_t index) {
@@ -165,10 +228,10 @@ void ResponseTable::fill(std::size_t index) {
     const double across_sigma = std::sqrt(std::max(variance, floor_)) / shape_.bin_mm;
     for (std::size_t f = 0; f < kFractions; ++f) {
       const double fraction = 0.5 * static_cast<double>(f) / static_cast<double>(kFractions - 1);
-      const auto taps = fit_taps(level.kernel_u, fraction, across_sigma, -2, kTaps);
+      const auto taps = fit_across(level.kernel_u, fraction, across_sigma).taps;
       std::copy(taps.begin(), taps.end(), level.across[node * kFractions + f].begin());
     }
-    const auto taps = fit_taps(level.kernel_z, 0.0, std::sqrt(variance) / shape_.row_mm, -2, 5);
+    const auto taps = fit_along(level.kernel_z, std::sqrt(variance) / shape_.row_mm).taps;
     const double side1 = 0.5 * (taps[1] + taps[3]), side2 = 0.5 * (taps[0] + taps[4]);
     level.along[node] = {1.0 - 2.0 * side1 - 2.0 * side2, side1, side2};
   }

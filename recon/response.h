@@ -1,11 +1,11 @@
 // The collimator-detector response, split into what a column does by itself and what all farther columns share.
 //
 // A voxel at distance d is seen as a Gaussian of sigma(d) = sigma0 + slope d, integrated over bins. Level l stands for
-// the discrete kernel h_l = k_1 * ... * k_l, close to a Gaussian of variance l * step. A column whose response has more
-// variance than h_l by `kLeastResidual` or more, but not by a whole step more, belongs to level l. Its own taps w solve
+// the discrete kernel h_l = k_1 * ... * k_l of 3-tap steps; a column belongs to the level whose range of variances holds
+// its own. Its own taps w solve
 //     minimise || h_l * w - g ||  with  sum w = 1,  first moment exact,  w >= 0
-// where g are the true bin integrals (differences of erf). So the error of the discrete cascade is corrected where it
-// can be, at each column, in u (6 taps, any position between bins) and in z (5 taps).
+// where g are the true bin integrals (differences of erf), in u (6 taps, any position between bins) and in z (5 taps).
+// The steps k_l are chosen for what is left after that fit, not for being Gaussian themselves.
 #pragma once
 
 #include <array>
@@ -49,9 +49,11 @@ class ResponseTable {
     std::vector<double> kernel_u, kernel_z;         // h_l, symmetric, length 2 l + 1
   };
   double floored(double sigma_mm) const;
+  double variance_bound(std::size_t index) const;  // of sigma^2 between level `index` and the next, mm^2
+  void choose_sides(std::size_t index);
   void fill(std::size_t index);
   ResponseShape shape_;
-  double step_ = 0, least_ = 0, floor_ = 0;  // mm^2
+  double unit_area_ = 1, floor_ = 0;  // mm^2
   std::vector<Level> levels_;
 };
 

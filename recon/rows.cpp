@@ -15,7 +15,7 @@ struct Placed {
 
 // Cuts the sorted entries of each level into runs and derives which rows of the state are in use.
 void make_layers(const std::vector<Placed>& order, const ResponseTable& response, std::uint32_t state_bins,
-                 ViewPlan& view) {
+                 Rows& view) {
   std::uint32_t low = 0, high = 0;
   std::size_t next = 0;
   const std::uint32_t farthest = order.empty() ? 0 : order.front().level;
@@ -49,7 +49,7 @@ void make_layers(const std::vector<Placed>& order, const ResponseTable& response
 
 }  // namespace
 
-void make_rows(const PlanData& plan, const ResponseTable& response, ViewPlan& view) {
+Rows make_rows(const PlanData& plan, const ResponseTable& response, const ViewPlan& view) {
   const image::ProjectionGeometry& detector = plan.projections;
   const image::View& stop = detector.views[view.view];
   const SineCosine angle = exact_sine_cosine(stop.angle.count());
@@ -84,13 +84,12 @@ void make_rows(const PlanData& plan, const ResponseTable& response, ViewPlan& vi
   std::stable_sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
     return a.level != b.level ? a.level > b.level : a.bin < b.bin;
   });
-  view.entries.clear();
-  view.entries.reserve(placed.size() + 8);
-  for (const Placed& p : placed) view.entries.push_back(unsorted[p.column]);
-  view.entries.resize(placed.size() + 8, RowEntry{});
-  view.runs.clear();
-  view.layers.clear();
-  make_layers(placed, response, static_cast<std::uint32_t>(plan.state_bins), view);
+  Rows rows;
+  rows.entries.reserve(placed.size() + 8);
+  for (const Placed& p : placed) rows.entries.push_back(unsorted[p.column]);
+  rows.entries.resize(placed.size() + 8, RowEntry{});
+  make_layers(placed, response, static_cast<std::uint32_t>(plan.state_bins), rows);
+  return rows;
 }
 
 }  // namespace tomogrid::recon

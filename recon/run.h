@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@ struct Listener {
   std::function<void(const IterationReport&, Seconds remaining, const std::function<image::Volume()>& estimate,
                      const std::function<Checkpoint()>& checkpoint)>
       iteration;
+  // After each bootstrap replicate, of how many.
+  std::function<void(std::size_t done, std::size_t of, Seconds remaining)> replicate;
 };
 
 // Gives every rank rank 0's task. `task` is empty elsewhere, and empty on rank 0 when there is none: then all get
@@ -30,28 +33,41 @@ class TaskRun final {
   struct Limits {
     Bytes memory{0};  // 0: none
     InstructionSet instructions = InstructionSet::Best;
+    std::filesystem::path plan_cache{};  // empty: none. By hand only: a plan derives from the patient's map
   };
   // The task is lent; its counts may still be empty. Requires the same task on every rank.
   TaskRun(const Task& task, Processes& ranks, const Listener& listener, Limits limits);
-  // Builds the plan and the sensitivity.
+  // Checks what the task asks for (task.h) and builds the plan and the sensitivity.
   Result<void> prepare();
-  // Requires prepare() and that the task has its counts.
+  // Requires prepare() and that the task has its counts, those of its scatter windows too. The volume holds the slices
+  // that were asked for, in the unit that was asked for.
   Result<Reconstruction> iterate();
+  // Standard deviations, on the grid and in the unit of `result`. nullopt: not asked. Requires iterate().
+  Result<std::optional<image::Volume>> uncertainty(const Reconstruction& result);
 
   const Plan& plan() const { return *plan_; }
   const Decision& decision() const { return decision_; }
+  std::string passport(const Reconstruction& result, const std::optional<image::Volume>& deviation) const;
   // JSON with times, threads, ranks and memory: what differs from run to run.
   std::string record(Seconds waited, Seconds written) const;
 
  private:
   bool keep_going();
+  Settings settings();
+  std::vector<float> rows(std::span<const float> projections) const;
+  std::vector<float> background(std::span<const float> lower, std::span<const float> upper) const;
+  // Slices and unit that were asked for, of a volume over the plan's rows.
+  image::Volume finished(const image::Volume& volume) const;
   const Task& task_;
   Processes& ranks_;
   const Listener& listener_;
   Limits limits_;
   Decision decision_;
+  std::optional<Slab> slab_;
   std::optional<Plan> plan_;
-  Seconds plan_time_{0}, iterate_time_{0};
+  double background_counts_ = 0;
+  bool plan_reused_ = false;
+  Seconds plan_time_{0}, iterate_time_{0}, uncertainty_time_{0};
 };
 
 // Highest resident memory of this process so far.

@@ -13,6 +13,8 @@ constexpr const char* kServiceDocument =
 #include "recon_service_document.inc"
     ;
 
+constexpr std::size_t kReplicatesLeast = 16;
+
 template <class T>
 T parameter(const Task& task, const char* name) {
   const auto found = task.parameters.find(name);
@@ -56,10 +58,74 @@ void decide_decay(const Task& task, Decision& decision) {
   }
 }
 
-std::string hexadecimal(std::uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
-  return text;
+// Coefficients as tables and CT give them are those of a narrow beam. Without scatter in the model the scattered photons
+// that are counted all the same make absorption look weaker, by about this in water at 140 keV.
+constexpr double kBroadBeam = 0.12 / 0.154;
+
+void decide_scatter(const Task& task, Decision& decision) {
+  const std::string method = parameter<std::string>(task, "scatter-method");
+  ScatterModel& model = decision.scatter;
+  model.factor = number(task, "scatter-factor");
+  model.filter_fwhm = Millimetres(number(task, "scatter-filter-fwhm-mm"));
+  model.photopeak_kev = width_kev(task.header.facts);
+  if (task.scatter_lower) model.lower_kev = width_kev(task.scatter_lower->header.facts);
+  if (task.scatter_upper) model.upper_kev = width_kev(task.scatter_upper->header.facts);
+  if (method == "dew" || (method == "auto" && task.scatter_lower && !task.scatter_upper))
+    model.method = ScatterMethod::DualWindow;
+  else if (method == "tew" || (method == "auto" && task.scatter_lower))
+    model.method = ScatterMethod::TripleWindow;
+  if (model.method != ScatterMethod::None) {
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  "scatter by the %s energy window method (widths %g, %g, %g keV) is added to the model",
+                  model.method == ScatterMethod::DualWindow ? "dual" : "triple", model.lower_kev, model.photopeak_kev,
+                  model.upper_kev);
+    decision.notices.push_back({"scatter", text});
+  }
+}
+
+void decide_attenuation(const Task& task, Decision& decision) {
+  if (!flag(task, "attenuation-correction") || !task.attenuation) {
+    decision.notices.push_back(
+        {"no-attenuation", "attenuation is not corrected: there is no map, or it was turned off"});
+    return;
+  }
+  decision.model.attenuation = &*task.attenuation;
+  decision.options.support_within_attenuation = flag(task, "support-from-map");
+  const double given = number(task, "attenuation-factor");
+  const bool scatter = decision.scatter.method != ScatterMethod::None;
+  decision.model.attenuation_factor = given > 0 ? given : scatter ? 1.0 : kBroadBeam;
+  decision.attenuation_reason =
+      given > 0 ? "given"
+      : scatter ? "narrow beam: scatter is in the model"
+                : "broad beam, 0.12/0.154: no scatter is in the model; say attenuation-factor 1 for a map that is "
+                  "already effective or data without scatter";
+  char text[240];
+  std::snprintf(text, sizeof text, "the attenuation map is multiplied by %.4g (%s)", decision.model.attenuation_factor,
+                decision.attenuation_reason.c_str());
+  decision.notices.push_back({"attenuation-factor", text});
+}
+
+Error bad(std::string message) {
+  return Error{ErrorCode::BadInput, std::move(message)};
+}
+
+Result<void> check_scatter(const Task& task, const ScatterModel& model) {
+  if (model.method == ScatterMethod::None) {
+    if (task.scatter_upper && !task.scatter_lower && parameter<std::string>(task, "scatter-method") == "auto")
+      return bad("scatter: a window above the photopeak alone says nothing of scatter; give the one below");
+    return {};
+  }
+  if (!task.scatter_lower) return bad("scatter: the method needs an energy window below the photopeak");
+  if (!(model.photopeak_kev > 0)) return bad("scatter: the photopeak window's limits are not stated in the scan");
+  for (const auto* input : {&task.scatter_lower, &task.scatter_upper}) {
+    if (!*input || (input == &task.scatter_upper && model.method == ScatterMethod::DualWindow)) continue;
+    const image::ProjectionsHeader& header = (*input)->header;
+    if (!(width_kev(header.facts) > 0)) return bad("scatter: an energy window's limits are not stated");
+    if (!(header.geometry == task.header.geometry))
+      return bad("scatter: an energy window has other bins, rows, views or angles than the photopeak");
+  }
+  return {};
 }
 
 }  // namespace
@@ -84,14 +150,13 @@ Decision decide(const Task& task) {
   decision.options.size = whole(task, "image-size");
   decision.options.voxel = Millimetres(number(task, "voxel-mm"));
   decision.options.support_radius = Millimetres(number(task, "support-radius-mm"));
-  if (flag(task, "attenuation-correction") && task.attenuation) {
-    decision.model.attenuation = &*task.attenuation;
-    decision.model.attenuation_factor = number(task, "attenuation-factor");
-    decision.options.support_within_attenuation = flag(task, "support-from-map");
-  } else {
-    decision.notices.push_back(
-        {"no-attenuation", "attenuation is not corrected: there is no map, or it was turned off"});
-  }
+  decide_scatter(task, decision);
+  decide_attenuation(task, decision);
+  decision.first_slice = whole(task, "first-slice");
+  decision.last_slice = whole(task, "last-slice");
+  decision.replicates = whole(task, "uncertainty");
+  decision.seed = whole(task, "uncertainty-seed");
+  decision.cps_per_mbq = number(task, "cps-per-mbq");
   if (!task.header.facts.counts) {
     decision.notices.push_back(
         {"not-counts", "the projections are not plain counts; their noise is not Poisson, as the method assumes"});
@@ -99,63 +164,32 @@ Decision decide(const Task& task) {
   return decision;
 }
 
-std::string passport(const Task& task, const Decision& decision, const Plan& plan, const Reconstruction& result) {
-  using nlohmann::json;
-  const image::VolumeGeometry& grid = plan.volume();
-  const image::ProjectionGeometry& detector = plan.projections();
-  json likelihood = json::array(), expected = json::array();
-  for (const IterationReport& report : result.history) {
-    likelihood.push_back(report.log_likelihood);
-    expected.push_back(report.expected_counts);
+Result<void> check(const Task& task, const Decision& decision) {
+  if (auto sound = check_scatter(task, decision.scatter); !sound) return sound;
+  if (decision.replicates > 0 && decision.replicates < kReplicatesLeast) {
+    return bad("uncertainty: " + std::to_string(decision.replicates) + " replicates, 16 to 64 are needed (or 0)");
   }
-  const Response& response = decision.model.response;
-  const json body = {
-      {"program", "tomogrid-recon"},
-      {"version", TOMOGRID_VERSION},
-      {"parameters", json::parse(job::canonical_text(task.parameters))},
-      {"unit", result.volume.unit},
-      {"unit_meaning",
-       "expected unattenuated detected counts per voxel per view of mean duration at the start of the acquisition"},
-      {"projections",
-       {{"bins", detector.bins},
-        {"rows", detector.rows},
-        {"views", detector.views.size()},
-        {"bin_mm", detector.bin_mm.count()},
-        {"row_mm", detector.row_mm.count()}}},
-      {"image",
-       {{"columns", grid.columns},
-        {"rows", grid.rows},
-        {"slices", grid.slices},
-        {"voxel_mm", grid.column_mm.count()},
-        {"slice_mm", grid.slice_mm.count()},
-        {"columns_in_support", plan.forecast().columns}}},
-      {"model",
-       {{"response", decision.response_name},
-        {"sigma0_mm", response.enabled ? response.sigma0.count() : 0.0},
-        {"sigma_slope", response.enabled ? response.slope : 0.0},
-        {"attenuation", decision.model.attenuation != nullptr},
-        {"attenuation_factor", decision.model.attenuation_factor},
-        {"half_life_s", decision.model.half_life ? json(decision.model.half_life->count()) : json(nullptr)},
-        {"scatter", "none"}}},
-      {"algorithm",
-       {{"subsets", plan.subsets()},
-        {"iterations", result.history.size()},
-        {"stopped_early", result.stopped_early},
-        {"filter_fwhm_mm", decision.filter_fwhm.count()},
-        {"penalty", decision.penalty.strength},
-        {"penalty_gamma", decision.penalty.gamma}}},
-      {"counts",
-       {{"measured", result.counts_measured},
-        {"modelled", result.counts_modelled},
-        {"excluded", result.counts_excluded}}},
-      {"log_likelihood", likelihood},
-      {"expected_counts", expected},
-      {"last_relative_change", result.history.empty() ? 0.0 : result.history.back().change},
-      {"fingerprints",
-       {{"plan", hexadecimal(plan.fingerprint())},
-        {"counts", hexadecimal(fingerprint(task.counts))},
-        {"volume", hexadecimal(fingerprint(result.volume.values))}}}};
-  return body.dump(2) + "\n";
+  if (decision.replicates > 0 && !task.header.facts.counts) {
+    return bad(
+        "uncertainty: the projections are not plain counts (scaled, filtered or corrected), so they cannot be "
+        "drawn anew; ask without it");
+  }
+  if (decision.cps_per_mbq > 0) {
+    for (const image::View& view : task.header.geometry.views) {
+      if (!(view.duration.count() > 0))
+        return bad("cps-per-mbq: the scan does not state how long each view took, which Bq/mL needs");
+    }
+  }
+  return {};
+}
+
+double becquerels_per_millilitre(const Decision& decision, const image::ProjectionGeometry& geometry,
+                                 const image::VolumeGeometry& grid) {
+  double seconds = 0;
+  for (const image::View& view : geometry.views) seconds += view.duration.count();
+  seconds /= static_cast<double>(geometry.views.size());
+  const double millilitres = grid.column_mm.count() * grid.row_mm.count() * grid.slice_mm.count() / 1000.0;
+  return 1e6 / (seconds * millilitres * decision.cps_per_mbq);
 }
 
 }  // namespace tomogrid::recon

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "example_scan.h"
+#include "image/energy.h"
 #include "image/stream_format.h"
 
 namespace tomogrid::image {
@@ -343,6 +344,40 @@ TEST(ScanFiles, DescriptionsNameNobody) {
     EXPECT_THAT(text, testing::Not(HasSubstr(secret)));
     EXPECT_THAT(header, testing::Not(HasSubstr(secret)));
   }
+}
+
+TEST(ScanFiles, SeveralEnergyWindowsAreReadOneByOneAndKnowTheirPlace) {
+  const TemporaryFolder folder;
+  Projections photopeak = example_scan(), lower = photopeak, upper = photopeak;
+  photopeak.facts.windows = {{126, 154}};
+  lower.facts.windows = {{92, 125}};
+  upper.facts.windows = {{154, 160}};
+  for (float& value : lower.values) value = std::floor(value / 3);
+  for (float& value : upper.values) value = std::floor(value / 7);
+  const std::array<Projections, 2> scatter{lower, upper};
+  for (const char* name : {"windows.dcm", "windows.hs"}) {
+    const auto path = folder.path() / name;
+    ASSERT_TRUE(save_scan(path, photopeak, {}, scatter).has_value()) << name;
+    EXPECT_FALSE(load_scan(path).has_value()) << "which window is not said";
+    for (std::size_t number = 1; number <= 3; ++number) {
+      const Projections& saved = number == 1 ? photopeak : scatter[number - 2];
+      LoadOptions options;
+      options.window = number;
+      const auto read = load_scan(path, options);
+      ASSERT_TRUE(read.has_value()) << read.error().message;
+      EXPECT_EQ(read->projections.values, saved.values) << name << number;
+      EXPECT_EQ(read->projections.facts.windows, saved.facts.windows) << name << number;
+    }
+    LoadOptions fourth;
+    fourth.window = 4;
+    EXPECT_FALSE(load_scan(path, fourth).has_value());
+  }
+  EXPECT_EQ(*place_beside_photopeak(photopeak.facts, lower.facts), WindowPlace::Below);
+  EXPECT_EQ(*place_beside_photopeak(photopeak.facts, upper.facts), WindowPlace::Above);
+  EXPECT_FALSE(place_beside_photopeak(photopeak.facts, photopeak.facts).has_value());
+  EXPECT_FALSE(place_beside_photopeak(photopeak.facts, AcquisitionFacts{}).has_value());
+  lower.geometry.bins = 5;
+  EXPECT_FALSE(save_scan(folder.path() / "other.dcm", photopeak, {}, std::span(&lower, 1)).has_value());
 }
 
 }  // namespace

@@ -66,14 +66,14 @@ Errors errors_over(double bin, double near_mm, double far_mm, bool axial) {
   return errors;
 }
 
-TEST(Response, EveryColumnsResponseIsTheErfProductToATenthOfAPercent) {
+TEST(Response, EveryColumnsResponseIsTheErfProductToHalfAThousandth) {
   const Errors across = errors_over(4.42, 60, 490, false), along = errors_over(4.42, 60, 490, true);
   RecordProperty("across_rms_ppm", static_cast<int>(across.rms * 1e6));
   RecordProperty("along_rms_ppm", static_cast<int>(along.rms * 1e6));
-  EXPECT_LT(across.rms, 0.0020);
-  EXPECT_LT(across.worst, 0.0080);
-  EXPECT_LT(along.rms, 0.0025);
-  EXPECT_LT(along.worst, 0.0080);
+  EXPECT_LT(across.rms, 0.0006);
+  EXPECT_LT(across.worst, 0.0020);
+  EXPECT_LT(along.rms, 0.0005);
+  EXPECT_LT(along.worst, 0.0013);
 }
 
 TEST(Response, ErrorFallsWhenTheGridIsRefined) {
