@@ -1,5 +1,7 @@
 #include "certs/revocation.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "certs/certificate.h"
@@ -70,6 +72,21 @@ Result<void> RevocationStore::load() {
 }
 
 RevocationStore::~RevocationStore() = default;
+
+RevocationStore::Stamp RevocationStore::stamp() const {
+  struct stat status {};
+  if (::stat(file_.c_str(), &status) != 0) return {};
+  return {status.st_ino, static_cast<std::uint64_t>(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+}
+
+Result<bool> RevocationStore::refresh() {
+  const Stamp now = stamp();
+  if (now == seen_) return false;
+  seen_ = now;
+  const std::uint64_t before = list_.number;
+  if (auto loaded = load(); !loaded) return loaded.error();
+  return list_.number > before;
+}
 
 Result<RevocationStore::Offered> RevocationStore::offer(const Signed& record) {
   if (record_ && record == *record_) return Offered::Same;

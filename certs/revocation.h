@@ -80,8 +80,19 @@ class RevocationStore final {
   // lower than ours; Conflict when the number is ours and the content is not (the authority's key signed two lists:
   // tell its keeper); Storage.
   Result<Offered> offer(const Signed& record);
+  // Takes what a command of the same member has put on disk meanwhile (`tomogrid certs install`). Cheap when the file
+  // is as it was: call it often. True: a newer list is in use. An error is told once per change of the file, and what
+  // was in use stays.
+  Result<bool> refresh();
 
  private:
+  // Tells one state of the file from another.
+  struct Stamp {
+    std::uint64_t inode = 0, size = 0;
+    std::int64_t seconds = 0, nanoseconds = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  Stamp stamp() const;
   // Takes what is on disk when that is newer.
   Result<void> load();
   std::filesystem::path file_;
@@ -89,6 +100,7 @@ class RevocationStore final {
   SigningPublicKey authority_;
   RevocationList list_;
   std::optional<Signed> record_;
+  Stamp seen_;
 };
 
 }  // namespace tomogrid::certs

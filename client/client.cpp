@@ -211,7 +211,10 @@ wire::Effects Client::handle(const Now& now, const wire::Event& event) {
       for (wire::Effect& effect : cancel(now, job)) effects_.push_back(std::move(effect));
     }
   } else if (const auto* up = std::get_if<wire::PeerUp>(&event)) {
-    if (const auto key = links_.on(now, *up, effects_)) refused_.erase(*key);
+    if (const auto key = links_.on(now, *up, effects_)) {
+      refused_.erase(*key);
+      settle_debts(up->peer);
+    }
   } else if (const auto* down = std::get_if<wire::PeerDown>(&event)) {
     const auto key = links_.on(now, *down);
     if (key && is_refusal(down->code)) refused_[*key] = {ErrorCode::Refused, down->reason};
@@ -312,7 +315,8 @@ void Client::on_message(const Now& now, const wire::Received& received) {
   if (!link) return;  // a registry's: the watcher has it
   const auto to_run = [this, &now, &received, &link](job::JobId job, const auto& message) {
     const auto [task, index] = run_of(*link, job);
-    if (task != nullptr && !task->ended) on(now, *task, index, received.peer, message);
+    if (task != nullptr && !task->ended) return on(now, *task, index, received.peer, message);
+    settle(received.peer, job, message);
   };
   const auto answer = [this, &received, &link]() {
     for (auto& question : questions_) {
@@ -344,6 +348,7 @@ void Client::on_message(const Now& now, const wire::Received& received) {
         } else if constexpr (std::is_same_v<M, wire::Wiped>) {
           const auto [task, index] = run_of(*link, message.job);
           if (task != nullptr) task->runs[index].wiped = true;
+          settle(received.peer, message.job, message);
         } else if constexpr (std::is_same_v<M, wire::JobList> || std::is_same_v<M, wire::Drained>) {
           answer();
         }

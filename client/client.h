@@ -15,6 +15,9 @@
 //             outputs as received agree with the receipt, and everything is on disk here.
 //   delivered the edge says so (delivered()), after its own fsync and rename; only then is the node told (Collected).
 //
+// A node that could not be told in time that a result was collected, or that a job is not wanted, is told when this
+// client next has a session with it; otherwise its own retention ends what it keeps.
+//
 // A job is known by the id of its record. Running the same request again finds the unfinished record of equal
 // content (fingerprint() in record.h) and goes on with it.
 #pragma once
@@ -188,6 +191,8 @@ class Client final : public wire::Machine {
   wire::Effects finish(const wire::Now& now);
   void save(const Record& record);
   void release_links();
+  void settle_debts(const wire::Peer& peer);
+  void settle(const wire::Peer& peer, const job::JobId& stream_job, const wire::Message& answer);
   void prune();
   void remember_node(const wire::Now& now, const wire::Peer& peer, const wire::Target& target);
   // placing.cpp

@@ -66,7 +66,7 @@ std::string in_words(const QualityReport& report) {
 std::vector<std::string> warnings_of(const QualityReport& report) {
   std::vector<std::string> warnings;
   for (const Measure& measure : report.measures) {
-    if (measure.grade != "good" && !measure.sentence.empty())
+    if ((measure.grade == "acceptable" || measure.grade == "poor") && !measure.sentence.empty())
       warnings.push_back(measure.name + ": " + measure.sentence);
   }
   return warnings;

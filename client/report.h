@@ -26,7 +26,7 @@ struct QualityReport {
 Result<QualityReport> parse_report(std::string_view json);
 // A table with a line per measure, and the verdict.
 std::string in_words(const QualityReport& report);
-// Sentences of measures that are not good: what a reconstruction warns of.
+// Sentences of measures graded acceptable or poor: what a reconstruction warns of. What was not judged is no warning.
 std::vector<std::string> warnings_of(const QualityReport& report);
 
 }  // namespace tomogrid::client

@@ -34,8 +34,7 @@ class Runner {
     main_ = *plan_.attach;
     outcome_.job = main_;
     if (!session_.streams().claim(*main_)) return watched_elsewhere();
-    return options_.cancel ? client.cancel(now, *main_)
-                           : client.attach(now, *main_, !plan_.delivery.previews.empty());
+    return options_.cancel ? client.cancel(now, *main_) : client.attach(now, *main_, !plan_.delivery.previews.empty());
   }
 
   wire::Effects watched_elsewhere() {
@@ -91,6 +90,10 @@ class Runner {
 
   void on(const WorkerNotice& update) {
     if (is_check(update.job)) return;
+    if (update.code == wire::kPreviewNotice) {
+      if (!plan_.delivery.previews.empty()) display_.line("preview: " + printable(update.message));
+      return;
+    }
     outcome_.warnings.push_back(update.message);
     display_.warning(update.message);
   }

@@ -12,21 +12,11 @@ namespace {
 // Narrow-beam water at 140 keV, 1/mm (Hubbell and Seltzer, NIST XCOM): what Hounsfield numbers are scaled by.
 constexpr PerMillimetre kWater140{0.0154};
 
-InputStream text_stream(const char* name, std::string text) {
-  auto owner = std::make_shared<const std::string>(std::move(text));
-  return {name, owner, bytes_of(*owner), {}};
-}
-
-InputStream data_stream(const char* name, std::vector<float> values) {
-  auto owner = std::make_shared<const std::vector<float>>(std::move(values));
-  return {name, owner, image::as_bytes(*owner), {}};
-}
-
-Result<std::optional<PerMillimetre>> water_for(const image::Projections& scan, image::AttenuationUnit unit) {
+Result<std::optional<PerMillimetre>> water_for(const image::AcquisitionFacts& facts, image::AttenuationUnit unit) {
   if (unit != image::AttenuationUnit::Hounsfield) return std::optional<PerMillimetre>{};
-  const bool technetium = scan.facts.nuclide == "Tc-99m";
+  const bool technetium = facts.nuclide == "Tc-99m";
   bool window = false;
-  for (const image::EnergyWindow& one : scan.facts.windows)
+  for (const image::EnergyWindow& one : facts.windows)
     window = window || (one.lower_kev < 140.5 && one.upper_kev > 140.5);
   if (technetium || window) return std::optional<PerMillimetre>{kWater140};
   return Error{ErrorCode::Usage,
@@ -34,17 +24,12 @@ Result<std::optional<PerMillimetre>> water_for(const image::Projections& scan, i
                "1/cm or 1/mm"};
 }
 
-Result<image::LoadedVolume> attenuation_for(const image::LoadedScan& scan, const AttenuationFile& file) {
-  const auto water = water_for(scan.projections, file.unit);
+Result<image::LoadedVolume> attenuation_for(const image::OpenedScan& scan, const AttenuationFile& file) {
+  const auto water = water_for(scan.facts, file.unit);
   if (!water) return water.error();
   auto map = image::load_attenuation(file.path, file.unit, *water);
   if (!map) return map;
-  if (map->identity.empty() || scan.identity.empty()) {
-    map->warnings.push_back(
-        "the attenuation map says nothing of where the patient lay: it is taken to be centred as the scan is");
-    return map;
-  }
-  if (auto moved = image::move_to_scan(map->volume, map->identity, scan.identity); !moved) return moved.error();
+  if (auto placed = image::place_attenuation(*map, scan.identity, scan.geometry); !placed) return placed.error();
   return map;
 }
 
@@ -65,28 +50,31 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> bit_reversed(std::size_t vi
 
 Result<PreparedScan> prepare_scan(const std::filesystem::path& path, const image::LoadOptions& options,
                                   const std::optional<AttenuationFile>& attenuation) {
-  auto scan = image::load_scan(path, options);
+  auto scan = image::open_scan(path, options);
   if (!scan) return scan.error();
   PreparedScan prepared;
   prepared.warnings = scan->warnings;
-  prepared.description = image::describe(scan->projections);
+  prepared.description = image::describe(*scan);
+  const image::ProjectionGeometry& geometry = scan->geometry;
+  prepared.volume = Bytes(geometry.bins * geometry.bins * geometry.rows * sizeof(float));
+  prepared.views = geometry.views.size();
   std::vector<InputStream> inputs;
+  inputs.push_back(text_input(streams::projections_header, image::encode_header(geometry, scan->facts)));
   if (attenuation) {
     auto map = attenuation_for(*scan, *attenuation);
     if (!map) return map.error();
     prepared.warnings.insert(prepared.warnings.end(), map->warnings.begin(), map->warnings.end());
     inputs.push_back(
-        text_stream(streams::attenuation_header, image::encode_header(map->volume.geometry, map->volume.unit)));
-    inputs.push_back(data_stream(streams::attenuation_data, std::move(map->volume.values)));
+        text_input(streams::attenuation_header, image::encode_header(map->volume.geometry, map->volume.unit)));
+    inputs.push_back(values_input(streams::attenuation_data, std::move(map->volume.values)));
   }
-  const image::ProjectionGeometry& geometry = scan->projections.geometry;
-  prepared.volume = Bytes(geometry.bins * geometry.bins * geometry.rows * sizeof(float));
-  prepared.views = geometry.views.size();
-  inputs.insert(inputs.begin(),
-                text_stream(streams::projections_header, image::encode_header(geometry, scan->projections.facts)));
-  inputs.push_back(data_stream(streams::projections_data, std::move(scan->projections.values)));
-  inputs.back().order = bit_reversed(prepared.views, inputs.back().bytes.size());
-  for (const InputStream& input : inputs) prepared.facts.push_back(input.fact());
+  inputs.push_back(scan_input(streams::projections_data, *scan));
+  inputs.back().order = bit_reversed(prepared.views, inputs.back().content->length());
+  for (const InputStream& input : inputs) {
+    auto fact = fact_of(input);
+    if (!fact) return fact.error();
+    prepared.facts.push_back(*std::move(fact));
+  }
   prepared.inputs = std::make_shared<const std::vector<InputStream>>(std::move(inputs));
   prepared.identity = std::move(scan->identity);
   return prepared;

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <optional>
 
+#include "certs/secret.h"
 #include "registry/discovery.h"
 #include "wire/loop.h"
 
@@ -70,7 +71,8 @@ ClientOptions options_of(const Settings& settings) {
 
 struct Session::Implementation {
   Implementation(Session& session, const Arguments& arguments)
-      : settings(read_settings(arguments)),
+      : hardened((certs::harden_process(), true)),
+        settings(read_settings(arguments)),
         member(load_member(arguments, settings)),
         journal(settings.folder / "client"),
         streams(settings.folder / "client" / "spool"),
@@ -90,6 +92,7 @@ struct Session::Implementation {
     }
   }
 
+  const bool hardened;  // before the keys are read, and before threads start
   Signals signals;
   SystemClock clock;
   Settings settings;

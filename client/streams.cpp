@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "base/file.h"
-#include "certs/content_hash.h"
 #include "wire/interval_set.h"
 
 namespace tomogrid::client {
@@ -141,30 +140,21 @@ class CompleteSink final : public wire::StreamSink {
   std::uint64_t length_;
 };
 
-class MemorySource final : public wire::StreamSource {
+class InputSource final : public wire::StreamSource {
  public:
-  MemorySource(std::shared_ptr<const std::vector<InputStream>> owner, const InputStream& input)
-      : owner_(std::move(owner)), input_(input) {}
-  std::uint64_t length() const override { return input_.bytes.size(); }
+  explicit InputSource(const InputStream& input) : content_(input.content), order_(input.order) {}
+  std::uint64_t length() const override { return content_->length(); }
   Result<void> read(std::uint64_t offset, std::span<std::uint8_t> into) const override {
-    if (offset > input_.bytes.size() || into.size() > input_.bytes.size() - offset) {
-      return Error{ErrorCode::Internal, "read beyond the end of input " + input_.name};
-    }
-    std::memcpy(into.data(), input_.bytes.data() + offset, into.size());
-    return {};
+    return content_->read(offset, into);
   }
-  Ranges order() const override { return input_.order; }
+  Ranges order() const override { return order_; }
 
  private:
-  std::shared_ptr<const std::vector<InputStream>> owner_;
-  const InputStream& input_;
+  std::shared_ptr<const wire::StreamSource> content_;
+  Ranges order_;
 };
 
 }  // namespace
-
-job::StreamFact InputStream::fact() const {
-  return {name, Bytes(bytes.size()), certs::content_hash(bytes)};
-}
 
 Streams::Streams(std::filesystem::path spool) : spool_(std::move(spool)) {
   make_private_folder(spool_);
@@ -215,8 +205,7 @@ Result<std::unique_ptr<wire::StreamSource>> Streams::open_source(const wire::Job
   const auto found = inputs_.find(key.job);
   if (found != inputs_.end()) {
     for (const InputStream& input : *found->second) {
-      if (input.name == key.name)
-        return std::unique_ptr<wire::StreamSource>(std::make_unique<MemorySource>(found->second, input));
+      if (input.name == key.name) return std::unique_ptr<wire::StreamSource>(std::make_unique<InputSource>(input));
     }
   }
   return Error{ErrorCode::NotFound, "no input " + key.name + " here"};

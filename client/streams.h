@@ -1,4 +1,4 @@
-// What a client's loop sends and stores: inputs from memory, outputs into a private spool folder where a cut transfer
+// What a client's loop sends and stores: inputs from where they lie (inputs.h), outputs into a private spool folder where a cut transfer
 // resumes, also after the client was killed.
 //
 // spool/JOB/NAME          a complete output, its hash agreed
@@ -13,20 +13,11 @@
 #include <utility>
 #include <vector>
 
+#include "client/inputs.h"
 #include "client/record.h"
 #include "wire/ports.h"
 
 namespace tomogrid::client {
-
-// One input in memory. `bytes` belongs to `owner`.
-struct InputStream {
-  std::string name;
-  std::shared_ptr<const void> owner;
-  ByteView bytes;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> order;  // ranges, best first; empty: ascending
-
-  job::StreamFact fact() const;  // with its content hash
-};
 
 class Streams final : public wire::StreamStore {
  public:

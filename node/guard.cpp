@@ -64,7 +64,9 @@ void bind_to(const std::vector<int>& cpus) {
   bind_to(options.cpus);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_NOFILE, options.open_files);
+#if !defined(__SANITIZE_ADDRESS__)  // whose own shadow memory is beyond any limit for the program
   if (options.memory_limit != 0) limit(RLIMIT_DATA, options.memory_limit);
+#endif
   if (options.file_limit != 0) limit(RLIMIT_FSIZE, options.file_limit);
   sigset_t none;
   sigemptyset(&none);

@@ -179,7 +179,12 @@ void Node::on_worker_line(const wire::WorkerSaid& event) {
   } else if (const auto* preview = std::get_if<job::PreviewReady>(&event.line)) {
     if (job->previews.size() >= kPreviewsMax && !job->previews.contains(preview->name)) return;
     ++job->previews[preview->name];
-    for (const wire::PeerId watcher : job->watchers) offer_preview(*job, preview->name, watcher);
+    const wire::JobNotice caption{event.job.job, wire::kPreviewNotice,
+                                  printable(std::string_view(preview->caption).substr(0, wire::kReasonLimit))};
+    for (const wire::PeerId watcher : job->watchers) {
+      if (!caption.message.empty()) send(watcher, caption);
+      offer_preview(*job, preview->name, watcher);
+    }
   } else if (const auto* checkpoint = std::get_if<job::CheckpointReady>(&event.line)) {
     // A checkpoint that the client sent stays what it is: an input that the receipt binds.
     if (job->record.checkpoint == checkpoint->name || job->inputs.contains(checkpoint->name)) return;

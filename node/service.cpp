@@ -102,7 +102,7 @@ NodeOptions machine_options(const ServiceConfig& config, std::uint64_t boot, Flo
   options.queue_max = config.queue_max;
   options.retention = config.retention;
   options.registries = config.registries;
-  options.software = "tomogrid/0.1.0";  // a word: no space
+  options.software = "tomogrid/" TOMOGRID_VERSION;  // a word: no space
   return options;
 }
 

@@ -326,12 +326,17 @@ void Bulk::hash_stored(std::uint32_t number, std::uint64_t leaf) {
   }, found->second.sink);
 }
 
-// Every write and hash of it is over: the sink is this thread's.
+// Every write and hash of it is over. On the pool: to sync a large file takes as long as the disk does.
 void Bulk::complete(std::uint32_t number) {
   const auto found = incoming_.find(number);
   TOMOGRID_ASSERT(found != incoming_.end());
-  auto done = found->second.sink->complete();
-  perform(done ? receiver_.completed(number) : receiver_.failed(number, done.error().message));
+  std::function<std::optional<Error>()> work = [sink = found->second.sink.get()]() -> std::optional<Error> {
+    const auto done = sink->complete();
+    return done ? std::nullopt : std::optional(done.error());
+  };
+  on_pool<std::optional<Error>>(found->second.strand, std::move(work), [number](Bulk& self, const std::optional<Error>& error) {
+    self.perform(error ? self.receiver_.failed(number, error->message) : self.receiver_.completed(number));
+  }, found->second.sink);
 }
 
 // ---- Both --------------------------------------------------------------------------------------------------------------------

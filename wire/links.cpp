@@ -330,9 +330,20 @@ bool Loop::Implementation::send_chunk(Link& link, const ChunkHeader& header, con
 }
 
 void Loop::Implementation::adopt(const certs::Signed& record) {
+  const std::uint64_t before = self_.revocations.number;
   auto offered = member_.revocations().offer(record);
-  if (!offered) return report(true, "revocations.refused", {{"reason", offered.error().message}});
-  if (*offered != certs::RevocationStore::Offered::Newer) return;
+  if (!offered) report(true, "revocations.refused", {{"reason", offered.error().message}});
+  if (self_.revocations.number > before) revocations_changed();    // this one, or a newer one that lay on disk
+}
+
+// A command of this member may have put a list on disk.
+void Loop::Implementation::refresh_revocations() {
+  auto newer = member_.revocations().refresh();
+  if (!newer) return report(true, "revocations.refused", {{"reason", newer.error().message}});
+  if (*newer) revocations_changed();
+}
+
+void Loop::Implementation::revocations_changed() {
   report(true, "revocations.adopted", {{"number", std::to_string(self_.revocations.number)}});
   std::vector<PeerId> all;
   for (const auto& [id, link] : links_) all.push_back(id);
@@ -431,6 +442,7 @@ void Loop::Implementation::enforce(Door& door, const char* name) {
 void Loop::Implementation::keep_house() {
   const Now time = now();
   next_housekeeping_ = time.instant + std::chrono::seconds(1);
+  refresh_revocations();
   std::vector<PeerId> all;
   for (const auto& [id, link] : links_) all.push_back(id);
   for (const PeerId id : all) {

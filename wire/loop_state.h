@@ -113,6 +113,8 @@ struct Loop::Implementation {
   void pump();
   void settle_round();
   void keep_house();
+  void refresh_revocations();
+  void revocations_changed();
   void enforce(Door& door, const char* name);
   void remove(PeerId id);
   void leave();

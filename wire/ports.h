@@ -1,8 +1,8 @@
 // What a role lends to the loop that performs its effects: where rows, streams and workers live. A role without one of
 // these passes null, and an effect that needs it is then a bug.
 //
-// All calls come from the loop's thread, except StreamSink::write, StreamSink::read and StreamSource::read, which may come from
-// the pool, one at a time per stream; none of them overlaps complete(), forget() or the destructor.
+// All calls come from the loop's thread, except StreamSink::write, read and complete and StreamSource::read, which come from the
+// pool, one at a time per stream; none of them overlaps another call to the same object, or its destructor.
 #pragma once
 
 #include <cstdint>

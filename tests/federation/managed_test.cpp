@@ -3,8 +3,8 @@
 
 #include <cmath>
 #include <fstream>
-#include <numbers>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 #include "federation/federation.h"
 #include "image/files.h"
@@ -19,10 +19,12 @@ const std::filesystem::path kSpectub = std::filesystem::path(TOMOGRID_DATA) / "s
 
 // The attenuation map that SOURCES.md gives for this set: a cylinder, R = 10.0 cm, effective mu = 0.092 /cm.
 std::filesystem::path cylinder_map(const std::filesystem::path& folder) {
-  const image::VolumeGeometry grid = image::centred_grid(128, 128, 40, Millimetres(3.32), Millimetres(3.32), Millimetres(3.32));
+  const image::VolumeGeometry grid =
+      image::centred_grid(128, 128, 40, Millimetres(3.32), Millimetres(3.32), Millimetres(3.32));
   image::Volume map{grid, std::vector<float>(grid.voxels()), "1/mm"};
   for (std::size_t i = 0; i < map.values.size(); ++i) {
-    const double x = grid.x0.count() + static_cast<double>(i % 128) * 3.32, y = grid.y0.count() + static_cast<double>(i / 128 % 128) * 3.32;
+    const double x = grid.x0.count() + static_cast<double>(i % 128) * 3.32,
+                 y = grid.y0.count() + static_cast<double>(i / 128 % 128) * 3.32;
     map.values[i] = x * x + y * y < 100.0 * 100.0 ? 0.0092F : 0.0F;
   }
   const auto path = folder / "mu.nii.gz";
@@ -32,13 +34,15 @@ std::filesystem::path cylinder_map(const std::filesystem::path& folder) {
 
 double mean_in_disc(const image::Volume& volume, double radius, double degrees, double disc) {
   const image::VolumeGeometry& g = volume.geometry;
-  const double cx = radius * std::cos(degrees * std::numbers::pi / 180), cy = radius * std::sin(degrees * std::numbers::pi / 180);
+  const double cx = radius * std::cos(degrees * std::numbers::pi / 180),
+               cy = radius * std::sin(degrees * std::numbers::pi / 180);
   double sum = 0;
   int count = 0;
-  for (std::size_t z = 6; z <= 15; ++z) {   // the slices that hold the rods whole
+  for (std::size_t z = 6; z <= 15; ++z) {  // the slices that hold the rods whole
     for (std::size_t y = 0; y < g.rows; ++y) {
       for (std::size_t x = 0; x < g.columns; ++x) {
-        const double dx = g.x0.count() + static_cast<double>(x) * g.column_mm.count() - cx, dy = g.y0.count() + static_cast<double>(y) * g.row_mm.count() - cy;
+        const double dx = g.x0.count() + static_cast<double>(x) * g.column_mm.count() - cx,
+                     dy = g.y0.count() + static_cast<double>(y) * g.row_mm.count() - cy;
         if (dx * dx + dy * dy > disc * disc) continue;
         sum += volume.values[(z * g.rows + y) * g.columns + x];
         ++count;
@@ -58,7 +62,8 @@ class Managed : public testing::Test {
     federation.add_member("doctor", certs::Role::Clinician);
     federation.wait_nodes("doctor", 2);
   }
-  image::Volume reconstruct(const std::filesystem::path& scan, const std::filesystem::path& volume, const std::vector<std::string>& more = {}) {
+  image::Volume reconstruct(const std::filesystem::path& scan, const std::filesystem::path& volume,
+                            const std::vector<std::string>& more = {}) {
     std::vector<std::string> words{"recon", scan.string(), "-o", volume.string(), "--json"};
     words.insert(words.end(), more.begin(), more.end());
     const Outcome outcome = federation.tomogrid("doctor", words);
@@ -74,9 +79,22 @@ class Managed : public testing::Test {
 TEST_F(Managed, ColdRodsOfARealAcquisitionShowAndEveryWayInGivesTheSameBits) {
   if (!std::filesystem::exists(kSpectub)) GTEST_SKIP() << "outside data is absent: " << kSpectub;
   const auto map = cylinder_map(federation.folder());
-  const std::vector<std::string> how{"--attenuation", map.string(), "--attenuation-unit", "1/mm", "--iterations", "10", "--subsets", "8",
-                                     "--param", "sigma0-mm=1.466", "--param", "sigma-slope=0.0163",
-                                     "--param", "decay=false"};   // SimSET simulated no decay; the .hs says nothing of times
+  const std::vector<std::string> how{"--attenuation",
+                                     map.string(),
+                                     "--attenuation-unit",
+                                     "1/mm",
+                                     "--iterations",
+                                     "10",
+                                     "--subsets",
+                                     "8",
+                                     "--param",
+                                     "sigma0-mm=1.466",
+                                     "--param",
+                                     "sigma-slope=0.0163",
+                                     "--param",
+                                     "attenuation-factor=1",  // the map's coefficient is an effective one already
+                                     "--param",
+                                     "decay=false"};  // SimSET simulated no decay; the .hs says nothing of times
   const auto dicom = kSpectub / "spectub_rows00-39_coldrods_TOMO.dcm";
   const image::Volume volume = reconstruct(dicom, federation.folder() / "dicom.nii", how);
   EXPECT_EQ(json_text(last, "node"), "large") << "it has the most free FLOPs";
@@ -85,7 +103,8 @@ TEST_F(Managed, ColdRodsOfARealAcquisitionShowAndEveryWayInGivesTheSameBits) {
   double background = 0;
   for (const int between : {30, 90, 150, 210, 270, 330}) background += mean_in_disc(volume, 67, between, 5) / 6;
   EXPECT_GT(background, 0);
-  const std::vector<std::pair<int, double>> rods{{300, 0.93}, {240, 0.90}, {180, 0.85}, {120, 0.75}, {60, 0.60}, {0, 0.40}};
+  const std::vector<std::pair<int, double>> rods{{300, 0.93}, {240, 0.90}, {180, 0.85},
+                                                 {120, 0.75}, {60, 0.60},  {0, 0.40}};
   double before = 1.1;
   for (const auto& [degrees, least] : rods) {
     const double contrast = 1 - mean_in_disc(volume, 67, degrees, 5) / background;
@@ -104,7 +123,8 @@ TEST_F(Managed, ColdRodsOfARealAcquisitionShowAndEveryWayInGivesTheSameBits) {
   EXPECT_EQ(same.values, volume.values);
 
   // The unrounded numbers: within 1 % NRMSE.
-  const image::Volume unrounded = reconstruct(kSpectub / "spectub_rows00-39_coldrods.hs", federation.folder() / "float.nii", how);
+  const image::Volume unrounded =
+      reconstruct(kSpectub / "spectub_rows00-39_coldrods.hs", federation.folder() / "float.nii", how);
   double difference = 0, norm = 0;
   for (std::size_t i = 0; i < volume.values.size(); ++i) {
     difference += std::pow(static_cast<double>(unrounded.values[i]) - static_cast<double>(volume.values[i]), 2);
@@ -116,7 +136,8 @@ TEST_F(Managed, ColdRodsOfARealAcquisitionShowAndEveryWayInGivesTheSameBits) {
 
 TEST_F(Managed, APhantomComesBackInEveryFormatWithAReceiptThatVerifies) {
   const auto scan = federation.scan();
-  const auto nifti = federation.folder() / "v.nii.gz", dicom = federation.folder() / "v.dcm", picture = federation.folder() / "v.png";
+  const auto nifti = federation.folder() / "v.nii.gz", dicom = federation.folder() / "v.dcm",
+             picture = federation.folder() / "v.png";
   const image::Volume volume = reconstruct(scan, nifti, {"-o", dicom.string(), "-o", picture.string()});
   EXPECT_EQ(image::load_volume(dicom).or_throw().geometry.slices, volume.geometry.slices);
   EXPECT_GT(std::filesystem::file_size(picture), 1000U);
@@ -127,7 +148,8 @@ TEST_F(Managed, APhantomComesBackInEveryFormatWithAReceiptThatVerifies) {
   image::Volume altered = volume;
   altered.values[altered.values.size() / 2] += 1;
   image::save_volume(federation.folder() / "altered.nii.gz", altered).or_throw();
-  const Outcome bad = federation.tomogrid("doctor", {"verify", (federation.folder() / "altered.nii.gz").string(), receipt});
+  const Outcome bad =
+      federation.tomogrid("doctor", {"verify", (federation.folder() / "altered.nii.gz").string(), receipt});
   EXPECT_EQ(bad.status, 12) << bad.output << bad.errors;
   const auto other = federation.scan("other.dcm", {"--seed", "7"});
   EXPECT_EQ(federation.tomogrid("doctor", {"verify", nifti.string(), receipt, "--scan", other.string()}).status, 12);
@@ -147,7 +169,8 @@ TEST_F(Managed, TheScanIsJudgedByTheSamePath) {
 
   image::Projections broken = image::load_scan(federation.scan()).or_throw().projections;
   const std::size_t plane = broken.geometry.bins * broken.geometry.rows;
-  for (std::size_t view = 20; view < 24; ++view) std::fill_n(broken.values.begin() + static_cast<std::ptrdiff_t>(view * plane), plane, 0.0F);
+  for (std::size_t view = 20; view < 24; ++view)
+    std::fill_n(broken.values.begin() + static_cast<std::ptrdiff_t>(view * plane), plane, 0.0F);
   const auto path = federation.folder() / "broken.hs";
   image::save_scan(path, broken).or_throw();
   const Outcome bad = federation.tomogrid("doctor", {"qa", "check", path.string(), "--json"});
@@ -157,7 +180,8 @@ TEST_F(Managed, TheScanIsJudgedByTheSamePath) {
 TEST_F(Managed, WrongInputIsRefusedByNameBeforeAnythingIsSent) {
   const auto nm = std::filesystem::path(TOMOGRID_DATA) / "spect" / "nm-dicom" / "static_fourbar_mediso.dcm";
   if (!std::filesystem::exists(nm)) GTEST_SKIP() << "outside data is absent: " << nm;
-  const Outcome refused = federation.tomogrid("doctor", {"recon", nm.string(), "-o", (federation.folder() / "v.nii").string()});
+  const Outcome refused =
+      federation.tomogrid("doctor", {"recon", nm.string(), "-o", (federation.folder() / "v.nii").string()});
   EXPECT_EQ(refused.status, 3);
   EXPECT_NE(refused.errors.find("STATIC"), std::string::npos) << refused.errors;
   EXPECT_FALSE(std::filesystem::exists(federation.folder() / "v.nii"));

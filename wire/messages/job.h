@@ -55,7 +55,8 @@ struct JobStatus {
   bool operator==(const JobStatus&) const = default;
 };
 
-// A warning of the worker for the user.
+// A warning of the worker for the user; with code kPreviewNotice instead what the preview that is offered next shows.
+inline constexpr const char* kPreviewNotice = "preview";
 struct JobNotice { job::JobId job; std::string code; std::string message; bool operator==(const JobNotice&) const = default; };
 
 struct Attach { job::JobId job; bool operator==(const Attach&) const = default; };      // watch my job again

@@ -768,5 +768,48 @@ TEST(Client, AQuestionToANodeIsAnswered) {
   EXPECT_TRUE(std::holds_alternative<wire::Drained>(*answers[0].message));
 }
 
+// The farewell came too late: the node hears of it the next time that anything brings this client to it.
+TEST(Client, ANodeThatMissedCollectedIsToldWhenNextMet) {
+  World world;
+  world.start();
+  world.submit(world.request());
+  const job::JobId job = world.all<ResultVerified>().at(0).job;
+  world.set_up(world.a(), false);
+  world.deliver(job);
+  world.advance(world.options().farewell + 1s);
+  ASSERT_EQ(world.record(job).state, RecordState::Closed);
+  ASSERT_EQ(world.a().collects, 0U);
+  world.start();  // another command, later
+  world.set_up(world.a(), true);
+  JobRequest other = world.request();
+  other.fresh = true;
+  world.submit(other);
+  EXPECT_EQ(world.a().collects, 1U) << world.story();
+  EXPECT_EQ(world.record(job).attempts[0].state, AttemptState::Over);
+  world.start();
+  world.submit(other);
+  EXPECT_EQ(world.a().collects, 1U) << "said once, acknowledged: not said again";
+}
+
+TEST(Client, ANodeThatMissedACancelIsToldWhenNextMet) {
+  World world;
+  world.a().hold = true;
+  world.start();
+  world.submit(world.request());
+  const job::JobId job = world.job();
+  world.set_up(world.a(), false);
+  world.cancel(job);
+  world.advance(world.options().farewell + 1s);
+  ASSERT_EQ(world.a().cancels, 0U);
+  world.start();
+  world.set_up(world.a(), true);
+  JobRequest other = world.request();
+  other.fresh = true;
+  world.submit(other);
+  EXPECT_EQ(world.a().cancels, 1U) << world.story();
+  EXPECT_EQ(world.record(job).state, RecordState::Cancelled);
+  EXPECT_EQ(world.record(job).attempts[0].state, AttemptState::Over);
+}
+
 }  // namespace
 }  // namespace tomogrid::client

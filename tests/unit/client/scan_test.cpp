@@ -29,9 +29,15 @@ std::filesystem::path make_scan(const std::filesystem::path& folder) {
   return path;
 }
 
+std::string content_of(const InputStream& input) {
+  ByteString bytes(input.content->length());
+  input.content->read(0, bytes).or_throw();
+  return std::string(text_of(bytes));
+}
+
 std::string all_bytes(const PreparedScan& scan) {
   std::string all;
-  for (const InputStream& input : *scan.inputs) all += input.name + std::string(text_of(input.bytes));
+  for (const InputStream& input : *scan.inputs) all += input.name + content_of(input);
   return all;
 }
 
@@ -54,8 +60,8 @@ TEST(Scan, StreamsHaveTheNamesOfTheService) {
   EXPECT_EQ(scan.facts[0].name, "projections.json");
   EXPECT_EQ(scan.facts[1].name, "projections.f32");
   EXPECT_EQ(scan.facts[1].length, Bytes(16 * 8 * 12 * 4));
-  EXPECT_EQ(scan.facts[1].root, certs::content_hash((*scan.inputs)[1].bytes));
-  EXPECT_TRUE(image::parse_projections_header(text_of((*scan.inputs)[0].bytes)));
+  EXPECT_EQ(scan.facts[1].root, certs::content_hash(bytes_of(content_of((*scan.inputs)[1]))));
+  EXPECT_TRUE(image::parse_projections_header(content_of((*scan.inputs)[0])));
 }
 
 TEST(Scan, TheSameIntegersAsInterfileAreTheSameStreams) {
@@ -66,6 +72,38 @@ TEST(Scan, TheSameIntegersAsInterfileAreTheSameStreams) {
   const auto one = prepare_scan(dicom, {}, std::nullopt).or_throw(),
              other = prepare_scan(interfile, {}, std::nullopt).or_throw();
   EXPECT_EQ(one.facts[1], other.facts[1]);
+}
+
+// A transfer reads in pieces that begin and end anywhere, and the user may tidy up meanwhile.
+TEST(Scan, AnInterfileIsReadFromItsDataFilePieceByPiece) {
+  TemporaryFolder folder;
+  const image::Projections loaded = image::load_scan(make_scan(folder.path())).or_throw().projections;
+  image::save_scan(folder.path() / "scan.hs", loaded).or_throw();
+  const auto scan = prepare_scan(folder.path() / "scan.hs", {}, std::nullopt).or_throw();
+  std::filesystem::remove(folder.path() / "scan.s");
+  const wire::StreamSource& content = *(*scan.inputs)[1].content;
+  const ByteView whole = image::as_bytes(loaded.values);
+  ASSERT_EQ(content.length(), whole.size());
+  for (const auto& [offset, size] : std::vector<std::pair<std::size_t, std::size_t>>{
+           {0, whole.size()}, {1, 1}, {3, 7}, {510, 4000}, {whole.size() - 5, 5}, {whole.size(), 0}}) {
+    ByteString part(size);
+    ASSERT_TRUE(content.read(offset, part));
+    EXPECT_EQ(part, ByteString(whole.begin() + static_cast<std::ptrdiff_t>(offset),
+                               whole.begin() + static_cast<std::ptrdiff_t>(offset + size)))
+        << offset;
+  }
+  ByteString beyond(6);
+  EXPECT_FALSE(content.read(whole.size() - 5, beyond));
+}
+
+TEST(Scan, ADataFileThatShrinksIsAnError) {
+  TemporaryFolder folder;
+  image::save_scan(folder.path() / "scan.hs", image::load_scan(make_scan(folder.path())).or_throw().projections)
+      .or_throw();
+  const auto scan = prepare_scan(folder.path() / "scan.hs", {}, std::nullopt).or_throw();
+  std::filesystem::resize_file(folder.path() / "scan.s", 100);
+  ByteString part(1000);
+  EXPECT_EQ((*scan.inputs)[1].content->read(0, part).error().code, ErrorCode::BadInput);
 }
 
 TEST(Scan, ViewsGoInBitReversedOrderEachOnce) {

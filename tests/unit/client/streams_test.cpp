@@ -26,17 +26,18 @@ ByteString numbers(std::size_t size) {
 TEST(Streams, AnInputIsReadAsItWasLent) {
   TemporaryFolder folder;
   Streams streams(folder.path() / "spool");
-  const auto owner = std::make_shared<const ByteString>(numbers(1000));
-  const InputStream input{"projections.f32", owner, *owner, {{500, 1000}, {0, 500}}};
+  const std::string text(text_of(numbers(1000)));
+  InputStream input = text_input("projections.f32", text);
+  input.order = {{500, 1000}, {0, 500}};
   streams.lend(kJob, std::make_shared<const std::vector<InputStream>>(std::vector{input}));
   const auto source = streams.open_source(kJobKey, {kJob, "projections.f32", 0}).or_throw();
   EXPECT_EQ(source->length(), 1000U);
   EXPECT_EQ(source->order(), input.order);
   ByteString part(10);
   ASSERT_TRUE(source->read(990, part));
-  EXPECT_EQ(part, ByteString(owner->end() - 10, owner->end()));
+  EXPECT_EQ(text_of(part), text.substr(990));
   EXPECT_FALSE(source->read(991, part)) << "beyond the end";
-  EXPECT_EQ(input.fact().root, certs::content_hash(*owner));
+  EXPECT_EQ(fact_of(input).or_throw().root, certs::content_hash(bytes_of(text)));
   EXPECT_FALSE(streams.open_source(kJobKey, {kJob, "other", 0}));
   EXPECT_FALSE(streams.open_source(kJobKey, {job::JobId{{9}}, "projections.f32", 0}));
 }
