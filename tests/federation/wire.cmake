@@ -2,4 +2,4 @@
 tomogrid_test(wire_federation_test
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/wire_party.cpp ${CMAKE_CURRENT_LIST_DIR}/wire_hostile_test.cpp ${CMAKE_CURRENT_LIST_DIR}/wire_session_test.cpp
           ${CMAKE_CURRENT_LIST_DIR}/wire_stream_test.cpp
-  USES wire LIBRARIES cppzmq Threads::Threads LABELS federation TIMEOUT 120)
+  USES wire LIBRARIES cppzmq Threads::Threads LABELS federation threads TIMEOUT 120)

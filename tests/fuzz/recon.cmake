@@ -1,0 +1,1 @@
+tomogrid_fuzz(recon_checkpoint_fuzz SOURCE fuzz/recon_checkpoint.cpp USES recon)
