@@ -44,16 +44,33 @@ Result<std::string> output_text(const Streams& streams, const Record& record, co
   return std::string(text_of(*content));
 }
 
-Result<image::Volume> volume_of(const Streams& streams, const Record& record) {
-  const auto text = output_text(streams, record, streams::volume_header);
+namespace {
+
+Result<image::Volume> read_volume(const Streams& streams, const Record& record, const char* header_name,
+                                  const char* data_name) {
+  const auto text = output_text(streams, record, header_name);
   if (!text) return text.error();
   const auto header = image::parse_volume_header(*text);
   if (!header) return header.error();
-  const auto data = read_file(output_path(streams, record, streams::volume_data), kDataLimit);
+  const auto data = read_file(output_path(streams, record, data_name), kDataLimit);
   if (!data) return data.error();
   auto values = image::floats_of(*data, header->geometry.voxels());
   if (!values) return values.error();
   return image::Volume{header->geometry, *std::move(values), header->unit};
+}
+
+std::string deviation_path(const std::string& output) {
+  for (const std::string extension : {".nii.gz", ".nii", ".hv"}) {
+    if (output.ends_with(extension))
+      return output.substr(0, output.size() - extension.size()) + ".deviation" + extension;
+  }
+  return std::filesystem::path(output).replace_extension(".deviation.nii.gz").string();
+}
+
+}  // namespace
+
+Result<image::Volume> volume_of(const Streams& streams, const Record& record) {
+  return read_volume(streams, record, streams::volume_header, streams::volume_data);
 }
 
 Result<std::vector<std::string>> deliver(const Streams& streams, const Record& record, const std::string& node_name,
@@ -72,6 +89,13 @@ Result<std::vector<std::string>> deliver(const Streams& streams, const Record& r
       const auto saved = image::save_volume(output, *volume, identity ? &*identity : nullptr, labels);
       if (!saved) return saved.error();
       written.push_back(output);
+    }
+    if (has_output(record, streams::deviation_data)) {
+      const auto deviation = read_volume(streams, record, streams::deviation_header, streams::deviation_data);
+      if (!deviation) return deviation.error();
+      const std::string path = deviation_path(delivery.outputs.front());
+      if (auto saved = image::save_volume(path, *deviation); !saved) return saved.error();
+      written.push_back(path);
     }
   }
   if (!delivery.receipt.empty()) {

@@ -115,8 +115,9 @@ int run_recon(const Arguments& arguments) {
   const bool quiet = arguments.flag("json");
   const auto attenuation = attenuation_of(arguments);
   can_deliver(delivery_of(arguments, parameters, {})).or_throw();
-  const PreparedScan scan =
-      prepare_scan(arguments.positional().front(), load_options(arguments), attenuation).or_throw();
+  const PreparedScan scan = prepare_scan(arguments.positional().front(), load_options(arguments), attenuation,
+                                         scatter_of(arguments, arguments.positional().front()))
+                                .or_throw();
   Session session(arguments);
   if (!quiet) std::cerr << scan.description << "\n";
   for (const std::string& warning : scan.warnings) std::cerr << "warning: " << printable(warning) << "\n";
@@ -203,6 +204,7 @@ Command recon_command() {
       {"previews", "DIR", "keep the pictures that the node sends while it iterates"},
       {"no-check", "", "do not have the scan's quality judged beside"}};
   for (Option& option : attenuation_options()) options.push_back(std::move(option));
+  for (Option& option : scatter_options()) options.push_back(std::move(option));
   for (Option& option : job_options()) options.push_back(std::move(option));
   return {.name = "tomogrid recon",
           .summary = "reconstruct a SPECT acquisition on the node with the most free FLOPs",
@@ -219,6 +221,7 @@ Command recon_command() {
           .examples =
               {"tomogrid recon scan.dcm -o volume.nii.gz",
                "tomogrid recon scan.dcm --attenuation mu.nii.gz --attenuation-unit 1/cm -o volume.dcm -o volume.png",
+               "tomogrid recon scan.dcm -o volume.nii.gz --window 1 --scatter-window 2 --param uncertainty=16",
                "tomogrid recon scan.hs -o volume.hv --node alpha --iterations 10 --param filter-fwhm-mm=8"},
           .positional_min = 1,
           .positional_max = 1,

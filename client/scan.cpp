@@ -3,6 +3,7 @@
 #include <bit>
 #include <numeric>
 
+#include "image/energy.h"
 #include "image/stream_format.h"
 
 namespace tomogrid::client {
@@ -33,6 +34,25 @@ Result<image::LoadedVolume> attenuation_for(const image::OpenedScan& scan, const
   return map;
 }
 
+Result<void> add_scatter(const image::OpenedScan& photopeak, const std::vector<ScatterWindow>& windows,
+                         image::LoadOptions options, std::vector<InputStream>& inputs) {
+  for (const ScatterWindow& one : windows) {
+    options.window = one.window;
+    auto scan = image::open_scan(one.path, options);
+    if (!scan) return scan.error();
+    const auto place = image::place_beside_photopeak(photopeak.facts, scan->facts);
+    if (!place) return place.error();
+    const std::string name = *place == image::WindowPlace::Below ? streams::scatter_lower : streams::scatter_upper;
+    for (const InputStream& there : inputs) {
+      if (there.name == name + ".json")
+        return Error{ErrorCode::Usage, "two scatter windows lie on one side of the photopeak: give one"};
+    }
+    inputs.push_back(text_input(name + ".json", image::encode_header(scan->geometry, scan->facts)));
+    inputs.push_back(scan_input(name + ".f32", *scan));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::pair<std::uint64_t, std::uint64_t>> bit_reversed(std::size_t views, std::uint64_t length) {
@@ -49,7 +69,8 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> bit_reversed(std::size_t vi
 }
 
 Result<PreparedScan> prepare_scan(const std::filesystem::path& path, const image::LoadOptions& options,
-                                  const std::optional<AttenuationFile>& attenuation) {
+                                  const std::optional<AttenuationFile>& attenuation,
+                                  const std::vector<ScatterWindow>& scatter) {
   auto scan = image::open_scan(path, options);
   if (!scan) return scan.error();
   PreparedScan prepared;
@@ -68,6 +89,7 @@ Result<PreparedScan> prepare_scan(const std::filesystem::path& path, const image
         text_input(streams::attenuation_header, image::encode_header(map->volume.geometry, map->volume.unit)));
     inputs.push_back(values_input(streams::attenuation_data, std::move(map->volume.values)));
   }
+  if (auto added = add_scatter(*scan, scatter, options, inputs); !added) return added.error();
   inputs.push_back(scan_input(streams::projections_data, *scan));
   inputs.back().order = bit_reversed(prepared.views, inputs.back().content->length());
   for (const InputStream& input : inputs) {

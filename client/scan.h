@@ -19,8 +19,12 @@ inline constexpr const char* projections_header = "projections.json";
 inline constexpr const char* projections_data = "projections.f32";
 inline constexpr const char* attenuation_header = "attenuation.json";
 inline constexpr const char* attenuation_data = "attenuation.f32";
+inline constexpr const char* scatter_lower = "scatter-lower";  // .json and .f32 of each
+inline constexpr const char* scatter_upper = "scatter-upper";
 inline constexpr const char* volume_header = "volume.json";
 inline constexpr const char* volume_data = "volume.f32";
+inline constexpr const char* deviation_header = "deviation.json";
+inline constexpr const char* deviation_data = "deviation.f32";
 inline constexpr const char* report = "report.json";
 }  // namespace streams
 
@@ -43,9 +47,17 @@ struct AttenuationFile {
   image::AttenuationUnit unit = image::AttenuationUnit::PerCentimetre;
 };
 
-// Views go in bit-reversed order, so that an even part of the arc is there early.
+// An energy window beside the photopeak, for the scatter in the model; which side it lies on its energies say.
+struct ScatterWindow {
+  std::filesystem::path path;
+  std::optional<std::size_t> window;  // of several in the file, from 1
+};
+
+// Views go in bit-reversed order, so that an even part of the arc is there early. At most one scatter window below the
+// photopeak and one above.
 Result<PreparedScan> prepare_scan(const std::filesystem::path& scan, const image::LoadOptions& options,
-                                  const std::optional<AttenuationFile>& attenuation);
+                                  const std::optional<AttenuationFile>& attenuation,
+                                  const std::vector<ScatterWindow>& scatter = {});
 
 // Ranges of `views` equal parts of `length` bytes in bit-reversed order: 0, n/2, n/4, 3n/4, ...
 std::vector<std::pair<std::uint64_t, std::uint64_t>> bit_reversed(std::size_t views, std::uint64_t length);

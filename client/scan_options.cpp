@@ -1,5 +1,7 @@
 #include "client/scan_options.h"
 
+#include <charconv>
+
 namespace tomogrid::client {
 
 std::vector<Option> scan_options() {
@@ -21,7 +23,8 @@ image::LoadOptions load_options(const Arguments& arguments) {
 }
 
 std::vector<Option> attenuation_options() {
-  return {{"attenuation", "FILE", "attenuation map: NIfTI, Interfile or DICOM; needs --attenuation-unit"},
+  return {{"attenuation", "FILE",
+           "attenuation map: NIfTI, Interfile, DICOM or a folder with a CT series; needs --attenuation-unit"},
           {"attenuation-unit", "UNIT", "what its numbers are, since no format says: 1/cm, 1/mm or HU"}};
 }
 
@@ -36,6 +39,27 @@ std::optional<AttenuationFile> attenuation_of(const Arguments& arguments) {
   const auto parsed = image::parse_attenuation_unit(*unit);
   if (!parsed) throw Failure(ErrorCode::Usage, "--attenuation-unit " + *unit + ": 1/cm, 1/mm or HU is needed");
   return AttenuationFile{*path, *parsed};
+}
+
+std::vector<Option> scatter_options() {
+  return {
+      {"scatter-window", "N", "energy window of the same file beside the photopeak; twice for one below and one above",
+       std::nullopt, true},
+      {"scatter", "FILE", "the same from a file of its own, whose header states the energies", std::nullopt, true}};
+}
+
+std::vector<ScatterWindow> scatter_of(const Arguments& arguments, const std::filesystem::path& scan) {
+  std::vector<ScatterWindow> windows;
+  for (const std::string& number : arguments.texts("scatter-window")) {
+    std::size_t window = 0;
+    const char* end = number.data() + number.size();
+    const auto [stop, fault] = std::from_chars(number.data(), end, window);
+    if (fault != std::errc{} || stop != end || window < 1 || window > 64)
+      throw Failure(ErrorCode::Usage, "--scatter-window " + number + ": a number from 1 is needed");
+    windows.push_back({scan, window});
+  }
+  for (const std::string& file : arguments.texts("scatter")) windows.push_back({file, std::nullopt});
+  return windows;
 }
 
 }  // namespace tomogrid::client

@@ -18,4 +18,8 @@ image::LoadOptions load_options(const Arguments& arguments);
 std::vector<Option> attenuation_options();
 std::optional<AttenuationFile> attenuation_of(const Arguments& arguments);
 
+// --scatter-window N of the scan's own file, --scatter FILE: an energy window below the photopeak, one above, or both.
+std::vector<Option> scatter_options();
+std::vector<ScatterWindow> scatter_of(const Arguments& arguments, const std::filesystem::path& scan);
+
 }  // namespace tomogrid::client

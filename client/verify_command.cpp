@@ -75,7 +75,8 @@ Result<InputCheck> check_inputs(const Arguments& arguments, const Judged& judged
   InputCheck result;
   std::vector<job::StreamFact> here;
   if (const auto scan = arguments.optional_text("scan")) {
-    auto prepared = prepare_scan(*scan, load_options(arguments), attenuation_of(arguments));
+    auto prepared =
+        prepare_scan(*scan, load_options(arguments), attenuation_of(arguments), scatter_of(arguments, *scan));
     if (!prepared) return prepared.error();
     here = prepared->facts;
   }
@@ -137,6 +138,7 @@ std::vector<Option> verify_options() {
   std::vector<Option> options{{"scan", "FILE", "the acquisition that was sent, with the options that were given then"},
                               {"anchor", "FILE", "the federation's authority [this member's]"}};
   for (Option& option : attenuation_options()) options.push_back(std::move(option));
+  for (Option& option : scatter_options()) options.push_back(std::move(option));
   for (Option& option : scan_options()) options.push_back(std::move(option));
   return with_settings(std::move(options));
 }

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
+#include <functional>
 #include <set>
 
 #include "base/file.h"
 #include "image/files.h"
 #include "job/worker_channel.h"
+#include "recon/first_look.h"
 #include "recon/run.h"
 
 namespace tomogrid::recon {
@@ -32,18 +35,33 @@ class Desk final {
     listen(std::chrono::milliseconds(0));
     return channel_.cancelled();
   }
-  // Waits until every one of `names` that the job has is complete; false when cancelled.
-  bool wait_for(const std::vector<std::string>& names) {
+  // Waits until every one of `names` that the job has is complete; false when cancelled. `meanwhile` is called when
+  // parts of the projections have come and something is still missing.
+  bool wait_for(const std::vector<std::string>& names, const std::function<void()>& meanwhile = {}) {
     const auto all_here = [&] {
       return std::all_of(names.begin(), names.end(),
                          [&](const std::string& name) { return !expects(name) || complete_.contains(name); });
     };
-    while (!channel_.cancelled() && !all_here()) listen(std::chrono::milliseconds(500));
+    while (!channel_.cancelled() && !all_here()) {
+      if (meanwhile && !arrived_.empty()) meanwhile();
+      listen(std::chrono::milliseconds(500));
+    }
     return !channel_.cancelled();
   }
   ByteString read(const std::string& name, Bytes limit) const {
     return read_file(channel_.input_path(name), limit).or_throw();
   }
+  // Part of an input that is valid already.
+  ByteString read_part(const std::string& name, std::uint64_t offset, std::uint64_t length) const {
+    std::ifstream file(channel_.input_path(name), std::ios::binary);
+    ByteString bytes(length);
+    file.seekg(static_cast<std::streamoff>(offset));
+    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(length));
+    if (!file) throw Failure(ErrorCode::Storage, "cannot read a part of " + name + " that is said to be here");
+    return bytes;
+  }
+  // Parts of the projections that have come since the last call.
+  std::vector<job::InputAvailable> take_arrived() { return std::exchange(arrived_, {}); }
   bool checkpoint_asked() { return std::exchange(checkpoint_asked_, false); }
 
   void progress(const std::string& stage, double fraction, std::optional<Seconds> remaining = {}, std::size_t step = 0,
@@ -68,12 +86,15 @@ class Desk final {
  private:
   void listen(std::chrono::milliseconds wait) {
     for (const job::ToWorker& line : channel_.poll(wait)) {
+      const auto* part = std::get_if<job::InputAvailable>(&line);
+      if (part != nullptr && part->name == "projections.f32") arrived_.push_back(*part);
       if (const auto* complete = std::get_if<job::InputComplete>(&line)) complete_.insert(complete->name);
       if (std::holds_alternative<job::CheckpointNow>(line)) checkpoint_asked_ = true;
     }
   }
   job::WorkerChannel channel_;
   std::set<std::string> expected_, complete_;
+  std::vector<job::InputAvailable> arrived_;
   bool checkpoint_asked_ = false;
 };
 
@@ -117,8 +138,26 @@ Task read_plan_inputs(Desk& desk) {
   return task;
 }
 
-void read_counts(Desk& desk, Task& task) {
-  if (!desk.wait_for({"projections.f32", "scatter-lower.f32", "scatter-upper.f32", "checkpoint"})) throw Cancelled{};
+// Pictures of what is here while the rest is still on its way. What goes wrong with one is no reason to fail: the run
+// itself will say so, or nothing is wrong once all is here.
+void show_what_is_here(Desk& desk, FirstLook& look) {
+  for (const job::InputAvailable& part : desk.take_arrived()) look.available(part.offset, part.length);
+  if (!look.due()) return;
+  const std::uint64_t size = look.view_bytes();
+  const auto picture = look.look([&](std::size_t view) -> Result<std::vector<float>> {
+    const ByteString bytes = desk.read_part("projections.f32", view * size, size);
+    return image::floats_of(bytes, size / sizeof(float));
+  });
+  if (picture) desk.preview(picture->volume, picture->caption);
+}
+
+// `look` may be null.
+void read_counts(Desk& desk, Task& task, FirstLook* look) {
+  const std::function<void()> meanwhile = [&] {
+    if (look != nullptr) show_what_is_here(desk, *look);
+  };
+  if (!desk.wait_for({"projections.f32", "scatter-lower.f32", "scatter-upper.f32", "checkpoint"}, meanwhile))
+    throw Cancelled{};
   const ByteString bytes = desk.read("projections.f32", image::data_bytes(task.header.geometry));
   task.counts = image::floats_of(bytes, task.header.geometry.elements()).or_throw();
   for (const std::string name : kScatterWindows) {
@@ -210,7 +249,7 @@ int run_first_rank(Desk& desk, Processes& ranks, bool& shared) {
   omp_set_num_threads(static_cast<int>(std::clamp<std::uint32_t>(grant.cores, 1, 1024)));
   Task task = read_plan_inputs(desk);
   if (ranks.size() > 1) {  // others cannot see what has arrived: everything first
-    read_counts(desk, task);
+    read_counts(desk, task, nullptr);
     shared = true;
     task = *share(ranks, std::move(task));
   }
@@ -227,7 +266,8 @@ int run_first_rank(Desk& desk, Processes& ranks, bool& shared) {
   const auto waiting = Clock::now();
   if (ranks.size() == 1) {
     desk.progress("receive", kPlanShare);
-    read_counts(desk, task);
+    FirstLook look(task.header.geometry, run.decision().model.response);
+    read_counts(desk, task, previews ? &look : nullptr);
   }
   const Seconds waited = Clock::now() - waiting;
   auto result = run.iterate();

@@ -64,6 +64,33 @@ TEST(Scan, StreamsHaveTheNamesOfTheService) {
   EXPECT_TRUE(image::parse_projections_header(content_of((*scan.inputs)[0])));
 }
 
+TEST(Scan, ScatterWindowsAreStreamsNamedByTheSideTheyLieOn) {
+  TemporaryFolder folder;
+  image::Projections peak = image::load_scan(make_scan(folder.path())).or_throw().projections;
+  peak.facts.windows = {{126, 154}};
+  image::Projections below = peak, above = peak;
+  below.facts.windows = {{92, 125}};
+  above.facts.windows = {{155, 165}};
+  const auto path = folder.path() / "windows.dcm";
+  image::save_scan(path, peak, {}, std::vector{above, below}).or_throw();
+  const auto names = [](const PreparedScan& scan) {
+    std::set<std::string> all;
+    for (const job::StreamFact& fact : scan.facts) all.insert(fact.name);
+    return all;
+  };
+  image::LoadOptions first;
+  first.window = 1;
+  const auto both = prepare_scan(path, first, std::nullopt, {{path, 2}, {path, 3}});
+  ASSERT_TRUE(both) << both.error().message;
+  EXPECT_EQ(names(*both), (std::set<std::string>{"projections.json", "projections.f32", "scatter-lower.json",
+                                                 "scatter-lower.f32", "scatter-upper.json", "scatter-upper.f32"}));
+  const auto one = prepare_scan(path, first, std::nullopt, {{path, 3}}).or_throw();
+  EXPECT_EQ(names(one).count("scatter-upper.json"), 0U);
+  EXPECT_EQ(prepare_scan(path, first, std::nullopt, {{path, 3}, {path, 3}}).error().code, ErrorCode::Usage);
+  EXPECT_EQ(prepare_scan(path, first, std::nullopt, {{path, 1}}).error().code, ErrorCode::BadInput)
+      << "it covers the photopeak";
+}
+
 TEST(Scan, TheSameIntegersAsInterfileAreTheSameStreams) {
   TemporaryFolder folder;
   const auto dicom = make_scan(folder.path());
@@ -196,6 +223,21 @@ TEST_F(Deliver, WritesEveryFormatAndTheReceipt) {
     const auto back = image::load_volume(folder.path() / name, volume.unit);
     ASSERT_TRUE(back) << name << ": " << back.error().message;
     EXPECT_EQ(back->values, volume.values) << name;
+  }
+}
+
+TEST_F(Deliver, StandardDeviationsLieBesideTheFirstOutput) {
+  put("deviation.json", image::encode_header(volume.geometry, volume.unit));
+  image::Volume deviation = volume;
+  deviation.values[5] = 1.5F;
+  put("deviation.f32", std::string(text_of(image::as_bytes(deviation.values))));
+  for (const auto& [output, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"a.nii.gz", "a.deviation.nii.gz"}, {"b.hv", "b.deviation.hv"}, {"c.dcm", "c.deviation.nii.gz"}}) {
+    delivery.outputs = {(folder.path() / output).string()};
+    const auto written = deliver(streams, record, "alpha", delivery);
+    ASSERT_TRUE(written) << written.error().message;
+    EXPECT_EQ(written->at(1), (folder.path() / expected).string());
+    EXPECT_EQ(image::load_volume(written->at(1)).or_throw().values, deviation.values);
   }
 }
 

@@ -298,6 +298,49 @@ TEST_F(WorkerTest, ACheckpointMovesToTheNextAttemptAndTheBitsStay) {
   EXPECT_EQ(output(rest, "passport.json"), output(whole, "passport.json"));
 }
 
+// Views come one by one in bit-reversed order: from the eighth on pictures of them come back, and what is computed in
+// the end is what a job that got everything at once computes.
+TEST_F(WorkerTest, ViewsThatAreHereAreShownWhileTheOthersAreOnTheirWay) {
+  const Job batch = make_job("batch", 2), slow = make_job("slow", 2);
+  {
+    Worker worker(batch.folder);
+    announce(worker, batch);
+    worker.rest();
+    ASSERT_EQ(worker.wait(), 0);
+  }
+  Worker worker(slow.folder);
+  for (const std::string& input : slow.inputs) {
+    if (input != "projections.f32") worker.say(job::InputComplete{input});
+  }
+  const std::uint64_t view = problem_.geometry.bins * problem_.geometry.rows * sizeof(float);
+  std::vector<std::string> captions;
+  const auto wait_for_picture = [&] {
+    while (const auto line = worker.next()) {
+      const auto* picture = std::get_if<job::PreviewReady>(&*line);
+      if (picture == nullptr) continue;
+      captions.push_back(picture->caption);
+      EXPECT_GT(std::filesystem::file_size(slow.folder / "out" / picture->name), 100U);
+      return;
+    }
+    FAIL() << "it ended without a picture";
+  };
+  const std::vector<std::uint64_t> order{0, 16, 8, 4, 12, 2, 18, 10, 6, 14, 1, 17, 9, 5, 13, 3, 11, 7, 15};
+  ASSERT_EQ(order.size(), problem_.geometry.views.size());
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    worker.say(job::InputAvailable{"projections.f32", order[i] * view, view});
+    if (i % 3 == 0) worker.say(job::InputAvailable{"projections.f32", order[i] * view, view / 2});  // told twice
+    if (i + 1 == 8 || i + 1 == 16) wait_for_picture();
+  }
+  worker.say(job::InputComplete{"projections.f32"});
+  worker.rest();
+  ASSERT_EQ(worker.wait(), 0);
+  ASSERT_EQ(captions.size(), 2U);
+  EXPECT_EQ(captions[0].find("partial 8/19"), 0U) << captions[0];
+  EXPECT_EQ(captions[1].find("partial 16/19"), 0U) << captions[1];
+  EXPECT_EQ(output(slow, "volume.f32"), output(batch, "volume.f32"));
+  EXPECT_EQ(output(slow, "passport.json"), output(batch, "passport.json"));
+}
+
 TEST_F(WorkerTest, BadInputAndLittleMemoryAreFailuresThatSaySo) {
   const auto outcome = [&](const Job& job, int status) -> job::WorkerFailed {
     Worker worker(job.folder);
