@@ -142,6 +142,21 @@ std::uint64_t peak_resident_mib(const Process& process) {
   throw std::runtime_error("no VmHWM of process " + std::to_string(process.pid()));
 }
 
+// The administrator of the node's own machine puts the list where the node keeps it: nobody needs to meet the node.
+TEST_F(Refusal, AListPutOnTheNodesDiskTakesEffectWhileItServes) {
+  const certs::Signed list = federation.authority().revoke("doctor", SystemClock().wall()).or_throw();
+  certs::RevocationStore store(certs::revocations_file(certs::member_folder(federation.home_of("node"), std::nullopt)),
+                               federation.authority().anchor());
+  ASSERT_TRUE(store.offer(list).has_value());
+  ASSERT_TRUE(audited("revocations.adopted"));
+  auto client =
+      federation.start_tomogrid("doctor", {"recon", scan.string(), "-o", (federation.folder() / "v.nii").string(),
+                                           "--node", federation.ready("node").address(), "--no-check"});
+  EXPECT_TRUE(audited("door.refused")) << "its key is not let in any more";
+  client->signal(SIGKILL);
+  EXPECT_FALSE(std::filesystem::exists(federation.folder() / "v.nii"));
+}
+
 // Ten thousand connections with noise from another process, a thousand open at once, while a member's job is served.
 TEST_F(Refusal, TenThousandGarbageConnectionsLeaveAJobWithinTwiceItsQuietTime) {
   // Long enough that the connections come while it is placed, sent, computed and returned.

@@ -51,6 +51,21 @@ TEST_F(Revocations, TwoProcessesOfOneMemberDoNotUndoEachOther) {
   EXPECT_EQ(RevocationStore(file, authority.anchor()).list().number, 3U);
 }
 
+TEST_F(Revocations, WhatAnotherProcessPutsOnDiskIsNoticed) {
+  RevocationStore serving(file, authority.anchor());
+  EXPECT_FALSE(good(serving.refresh())) << "there is no file";
+  RevocationStore command(file, authority.anchor());
+  const Signed first = next(), second = next();
+  good(command.offer(second));
+  EXPECT_TRUE(good(serving.refresh()));
+  EXPECT_EQ(serving.record(), second);
+  EXPECT_FALSE(good(serving.refresh())) << "nothing new";
+  ASSERT_TRUE(write_file(file, bytes_of("garbage"), FileMode::Private));
+  EXPECT_FALSE(serving.refresh().has_value());
+  EXPECT_FALSE(good(serving.refresh())) << "told once";
+  EXPECT_EQ(serving.record(), second) << "what was in use stays";
+}
+
 TEST_F(Revocations, TwoListsWithOneNumberAreReported) {
   Authority twin("north", seeded(1));
   RevocationStore store(file, authority.anchor());
