@@ -53,12 +53,13 @@ TEST(Parameters, InWords) {
 
 constexpr const char* kReport = R"({"service":"qa.spect/1","grade":"poor","measures":[
   {"name":"views.missing","version":1,"figure":4,"unit":"views","grade":"poor","sentence":"4 views of 60 are missing"},
+  {"name":"motion","version":1,"figure":null,"unit":"mm","grade":"not judged","sentence":"too few views"},
   {"name":"counts.total","version":1,"figure":4001329.0,"unit":"counts","grade":"good","sentence":"enough"}]})";
 
 TEST(Report, IsReadGenerically) {
   const auto report = parse_report(kReport).or_throw();
   EXPECT_EQ(report.grade, "poor");
-  ASSERT_EQ(report.measures.size(), 2U);
+  ASSERT_EQ(report.measures.size(), 3U);
   EXPECT_EQ(report.measures[0].figure, "4");
   EXPECT_EQ(warnings_of(report), std::vector<std::string>{"views.missing: 4 views of 60 are missing"});
   EXPECT_NE(in_words(report).find("verdict: poor"), std::string::npos);

@@ -576,6 +576,9 @@ TEST(Node, PreviewsAreSentOneAtATimeAndOnlyTheLatest) {
   world.say(later, wire::Attach{job_id(1)});
   EXPECT_EQ(sent().back().peer, later.id);
   EXPECT_EQ(sent().back().key.generation, 4U);
+  const auto caption = world.last<wire::JobNotice>(world.alice);
+  EXPECT_EQ(caption.code, wire::kPreviewNotice);
+  EXPECT_EQ(caption.message, "it");
 }
 
 TEST(Node, ProgressIsNotPushedFasterThanItCanBeRead) {
