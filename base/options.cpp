@@ -17,7 +17,9 @@ namespace po = boost::program_options;
 
 namespace {
 
-std::string long_name(const Option& option) { return option.name.substr(0, option.name.find(',')); }
+std::string long_name(const Option& option) {
+  return option.name.substr(0, option.name.find(','));
+}
 
 std::vector<Option> all_options(const Command& command) {
   std::vector<Option> all = command.options;
@@ -91,8 +93,9 @@ std::vector<std::string> Arguments::texts(std::string_view name) const {
   return found == values_.end() ? std::vector<std::string>{} : found->second;
 }
 
-std::int64_t Arguments::integer(std::string_view name, std::int64_t least, std::int64_t most) const {
-  const std::string value = text(name);
+namespace {
+
+std::int64_t whole_number(std::string_view name, const std::string& value, std::int64_t least, std::int64_t most) {
   std::int64_t parsed = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), parsed);
   if (error != std::errc{} || end != value.data() + value.size() || parsed < least || parsed > most) {
@@ -100,6 +103,18 @@ std::int64_t Arguments::integer(std::string_view name, std::int64_t least, std::
                                         std::to_string(least) + " to " + std::to_string(most) + " is needed");
   }
   return parsed;
+}
+
+}  // namespace
+
+std::int64_t Arguments::integer(std::string_view name, std::int64_t least, std::int64_t most) const {
+  return whole_number(name, text(name), least, most);
+}
+
+std::vector<std::int64_t> Arguments::integers(std::string_view name, std::int64_t least, std::int64_t most) const {
+  std::vector<std::int64_t> numbers;
+  for (const std::string& value : texts(name)) numbers.push_back(whole_number(name, value, least, most));
+  return numbers;
 }
 
 double Arguments::number(std::string_view name, double least, double most) const {
@@ -160,8 +175,8 @@ Result<Arguments> Command::parse(const std::vector<std::string>& words) const {
     if (map.count("positional-words") != 0) {
       arguments.positional_ = map["positional-words"].as<std::vector<std::string>>();
     }
-    if (!arguments.flag("help") && (arguments.positional_.size() < positional_min ||
-                                    arguments.positional_.size() > positional_max)) {
+    if (!arguments.flag("help") &&
+        (arguments.positional_.size() < positional_min || arguments.positional_.size() > positional_max)) {
       return Error{ErrorCode::Usage, "usage: " + name + " " + usage};
     }
     return arguments;

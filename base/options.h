@@ -33,6 +33,8 @@ class Arguments {
   std::vector<std::string> texts(std::string_view name) const;
   // Whole text must be a number within [least, most]; else throws Failure(Usage) that says the range.
   std::int64_t integer(std::string_view name, std::int64_t least, std::int64_t most) const;
+  // Of an option that may be given several times; empty when it is not.
+  std::vector<std::int64_t> integers(std::string_view name, std::int64_t least, std::int64_t most) const;
   double number(std::string_view name, double least, double most) const;
   const std::vector<std::string>& positional() const { return positional_; }
 

@@ -1,7 +1,5 @@
 #include "client/scan_options.h"
 
-#include <charconv>
-
 namespace tomogrid::client {
 
 std::vector<Option> scan_options() {
@@ -50,14 +48,8 @@ std::vector<Option> scatter_options() {
 
 std::vector<ScatterWindow> scatter_of(const Arguments& arguments, const std::filesystem::path& scan) {
   std::vector<ScatterWindow> windows;
-  for (const std::string& number : arguments.texts("scatter-window")) {
-    std::size_t window = 0;
-    const char* end = number.data() + number.size();
-    const auto [stop, fault] = std::from_chars(number.data(), end, window);
-    if (fault != std::errc{} || stop != end || window < 1 || window > 64)
-      throw Failure(ErrorCode::Usage, "--scatter-window " + number + ": a number from 1 is needed");
-    windows.push_back({scan, window});
-  }
+  for (const std::int64_t window : arguments.integers("scatter-window", 1, 64))
+    windows.push_back({scan, static_cast<std::size_t>(window)});
   for (const std::string& file : arguments.texts("scatter")) windows.push_back({file, std::nullopt});
   return windows;
 }

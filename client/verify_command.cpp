@@ -129,7 +129,7 @@ int run_verify(const Arguments& arguments) {
             << "parameters: " << judged.receipt.parameters << "\n";
   for (const std::string& name : inputs.matched) std::cout << "from this " << name << "\n";
   for (const std::string& name : inputs.unchecked)
-    std::cout << "not checked: " << name << " (give --scan, and --attenuation if there was one)\n";
+    std::cout << "not checked: " << name << " (give --scan, with the options that were given then)\n";
   if (judged.revoked_since) std::cout << "note: that node has been removed from the federation since\n";
   return 0;
 }

@@ -251,8 +251,10 @@ Result<Volume> load_volume(const fs::path& path, const std::string& unit) {
 
 Result<void> move_to_scan(Volume& volume, const Identity& of_volume, const Identity& of_scan) {
   if (!of_volume.same_frame(of_scan)) {
-    return Error{ErrorCode::BadInput,
-                 "the volume and the scan do not share a FrameOfReferenceUID: register them first"};
+    return Error{
+        ErrorCode::BadInput,
+        "the volume and the scan do not share a FrameOfReferenceUID: register them first, and save the result in "
+        "the scan's frame, or as NIfTI or Interfile centred as the scan is"};
   }
   const std::array<Millimetres, 3> origin = of_scan.origin();
   volume.geometry.x0 -= origin[0];

@@ -159,13 +159,8 @@ void add_scatter_window(Task& task, const std::string& file, const image::LoadOp
 }
 
 void load_scatter(const Arguments& arguments, image::LoadOptions options, Task& task) {
-  for (const std::string& number : arguments.texts("scatter-window")) {
-    std::size_t window = 0;
-    const char* end = number.data() + number.size();
-    const auto [stop, fault] = std::from_chars(number.data(), end, window);
-    if (fault != std::errc{} || stop != end || window < 1 || window > 64)
-      throw Failure(ErrorCode::Usage, "--scatter-window " + number + ": a number from 1 is needed");
-    options.window = window;
+  for (const std::int64_t window : arguments.integers("scatter-window", 1, 64)) {
+    options.window = static_cast<std::size_t>(window);
     add_scatter_window(task, arguments.positional().front(), options);
   }
   options.window.reset();

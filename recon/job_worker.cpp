@@ -175,12 +175,12 @@ void read_counts(Desk& desk, Task& task, FirstLook* look) {
         {"checkpoint-unusable", "the checkpoint cannot be used, the run starts anew: " + checkpoint.error().message});
 }
 
-// A listener that turns iterations into lines, pictures and checkpoints.
 // The iterations of a job that is to find uncertainties too are one of `passes` like runs.
 double iterations_done(double part, double passes) {
   return kPlanShare + (1.0 - kPlanShare - kWriteShare) * part / passes;
 }
 
+// A listener that turns iterations into lines, pictures and checkpoints.
 Listener make_listener(Desk& desk, const std::size_t& checkpoint_every, const bool& previews, const double& passes) {
   Listener listener;
   listener.notice = [&desk](const Notice& notice) { desk.notice(notice); };

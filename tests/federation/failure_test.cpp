@@ -169,6 +169,20 @@ TEST_F(Led, ANodeKilledWhileItReturnsIsReplacedAndTheBitsAreTheSame) {
   expect_replaced(*client);
 }
 
+// The link holds back the rest of the scan: what is at the node already is shown to the user, who waits.
+TEST_F(Led, WhatHasArrivedIsShownWhileTheRestIsHeldUp) {
+  const auto pictures = federation.folder() / "pictures";
+  bulk->hold_after_upward(upward * 7 / 10);
+  std::vector<std::string> shown = words;
+  shown.insert(shown.end(), {"--previews", pictures.string()});
+  auto client = federation.start_tomogrid("doctor", shown);
+  const auto caption = [](const std::string& line) { return line.find("preview: partial ") != std::string::npos; };
+  EXPECT_TRUE(client->wait_error_line(caption, 30s)) << client->errors();
+  EXPECT_TRUE(becomes([&] { return std::filesystem::exists(pictures) && !std::filesystem::is_empty(pictures); }));
+  EXPECT_TRUE(client->running());
+  EXPECT_FALSE(std::filesystem::exists(output()));
+}
+
 // Fifty runs with two cuts each, one on the way there and one on the way back, at points that no two runs share.
 TEST_F(Led, CutAtAHundredPointsNothingIsTakenForWholeAndEveryRunEndsRight) {
   ASSERT_GT(upward, 100'000U) << "the scan must pass the relay";
