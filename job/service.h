@@ -38,7 +38,7 @@ struct ServiceDescriptor {
   std::string summary;
   std::vector<std::string> command;         // argv; the first is looked for beside `tomogrid`, then in PATH
   bool streamed_input = false;              // "input": "streamed": starts at open; otherwise when all inputs are in
-  bool ranks = false;                       // may be started by mpirun when granted several hosts
+  bool ranks = false;                       // may be started by mpirun when granted several sockets or hosts
   Bytes memory_least;                       // refuse a grant below
   std::vector<ParameterDescriptor> parameters;
   std::vector<StreamDescriptor> inputs;

@@ -52,6 +52,10 @@ int run_node(const Arguments& arguments) {
   if (arguments.given("memory")) config.memory = bytes_option(arguments, "memory");
   if (arguments.given("rate")) config.rate_per_core = FlopRate(arguments.number("rate", 1e-6, 1e6) * 1e9);
   config.cores_per_job_max = static_cast<std::uint32_t>(arguments.integer("cores-per-job-max", 0, 65536));
+  config.cores_per_rank = static_cast<std::uint32_t>(arguments.integer("cores-per-rank", 0, 65536));
+  for (const std::string& text : arguments.texts("worker-host"))
+    config.worker_hosts.push_back(parse_worker_host(text).or_throw());
+  config.mpirun_options = arguments.texts("mpirun-option");
   config.labels = arguments.texts("label");
   for (const std::string& label : config.labels) {
     if (!job::is_name(label))
@@ -103,6 +107,12 @@ Command node_command() {
       {"memory", "BYTES", "offer exactly this much memory for jobs and scratch [what is free, watched]"},
       {"rate", "GFLOPS", "of one core, instead of machine.json's (tomogrid node calibrate)"},
       {"cores-per-job-max", "N", "most cores for one job; 0: no cap", "0"},
+      {"cores-per-rank", "N", "start jobs by mpirun, a rank for every N cores; 0: one for each socket and host", "0"},
+      {"worker-host", "HOST:CORES",
+       "another machine of this cluster, whose cores jobs may use through mpirun; several allowed. Ranks speak MPI "
+       "between machines, which is not encrypted: on a network of the cluster's own only (docs/security.md)",
+       std::nullopt, true},
+      {"mpirun-option", "WORD", "put on mpirun's command line as it is; several allowed", std::nullopt, true},
       {"label", "WORD", "something that jobs may ask for; several allowed", std::nullopt, true},
       {"retention", "HOURS", "how long a result waits to be collected", "24"},
       {"queue-max", "N", "jobs that may wait for cores when opened without a manager", "64"},
@@ -120,7 +130,9 @@ Command node_command() {
               "and watches that.",
           .options = std::move(options),
           .examples = {"tomogrid node --listen 10.0.0.5:7440 --registry registries.txt",
-                       "tomogrid node --home /srv/tomogrid --cores 16 --cores-per-job-max 8 --label large-memory"},
+                       "tomogrid node --home /srv/tomogrid --cores 16 --cores-per-job-max 8 --label large-memory",
+                       "tomogrid node --worker-host node2:32 --worker-host node3:32 --mpirun-option --mca "
+                       "--mpirun-option btl_tcp_if_include --mpirun-option 10.1.0.0/16"},
           .run = run_node};
 }
 

@@ -111,6 +111,19 @@ std::vector<std::string> clean_environment(const job::Grant& grant, const fs::pa
           "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"};
 }
 
+// Beside the rest, for mpirun. What ranks of one machine pass to each other lies in memory that is wiped with the job.
+void add_mpi_environment(std::vector<std::string>& environment, const fs::path& folder, bool elsewhere) {
+  if (!elsewhere) {
+    environment.push_back("OMPI_MCA_btl_vader_backing_directory=" + (folder / "tmp").string());
+    return;
+  }
+  std::erase_if(environment, [](const std::string& item) {
+    return item.starts_with("OMPI_MCA_btl=") || item.starts_with("OMPI_MCA_plm=") ||
+           item.starts_with("OMPI_MCA_oob_tcp_if_include=");
+  });
+  environment.insert(environment.end(), {"OMPI_MCA_btl=self,vader,tcp", "OMPI_MCA_plm=rsh"});
+}
+
 // Joins lines; what is longer than a line may be is dropped up to its end.
 class LineSplitter final {
  public:
@@ -156,7 +169,8 @@ struct Launcher::Worker {
   std::size_t queued = 0;         // bytes in it
   bool flush_due = false;
   bool closing = false;  // its input ends when the queue is empty
-  std::vector<int> cpus;
+  std::vector<Seat> seats;
+  bool by_mpirun = false, elsewhere = false;  // elsewhere: also on other hosts
   std::vector<std::string> outputs;
   job::Digest build{};
   fs::path folder;
@@ -184,8 +198,11 @@ std::size_t end_leftover_workers(const std::vector<wire::Row>& rows) {
 }
 
 Launcher::Launcher(LauncherOptions options, Scratch& scratch, wire::Journal& journal, LoopHooks hooks)
-    : options_(std::move(options)), scratch_(scratch), journal_(journal), hooks_(std::move(hooks)) {
-  for (const int cpu : options_.cpus) cpus_[cpu] = false;
+    : options_(std::move(options)),
+      scratch_(scratch),
+      journal_(journal),
+      hooks_(std::move(hooks)),
+      seating_(options_.seats) {
   if (::access(options_.guard.c_str(), X_OK) != 0) {
     throw Failure(ErrorCode::Storage,
                   "cannot run " + options_.guard.string() + ": " + reason() + "; it is installed beside tomogrid");
@@ -236,7 +253,7 @@ void Launcher::start(const wire::StartWorker& effect) {
     launched = failure.error();
   }
   if (!launched) {
-    for (const int cpu : worker->cpus) cpus_[cpu] = false;
+    seating_.give_back(worker->seats);
     return fail_later(effect.job, launched.error().message);
   }
   const wire::JobKey key = effect.job;
@@ -252,18 +269,21 @@ Result<void> Launcher::launch(const wire::StartWorker& effect, Worker& worker) {
   worker.folder = scratch_.folder(effect.job);
   worker.outputs = effect.outputs;
   worker.build = build_of(*program);
-  worker.cpus = take_cpus(effect.order.grant.cores);
   job::WorkOrder order = effect.order;
+  std::vector<std::string> command = effect.command;
+  command.front() = program->string();
+  command = place(std::move(command), effect, order.grant, worker);
   prepare_folder(worker.folder, order);
 
   GuardOptions guard;
-  guard.cpus = worker.cpus;
+  for (const Seat& seat : worker.seats) {
+    if (seat.cpu >= 0) guard.cpus.push_back(seat.cpu);
+  }
   guard.grace_ms = static_cast<int>(options_.kill_grace.count());
   const std::uint64_t memory = order.grant.memory.count();
   if (memory != 0) guard.memory_limit = memory + kStackAndHeapSlack + order.grant.cores * kPerThreadSlack;
   guard.file_limit = order.grant.scratch.count() + kFileSlack;
-  guard.command = effect.command;
-  guard.command.front() = program->string();
+  guard.command = std::move(command);
 
   Pipe input = make_pipe(), lines = make_pipe(), hold = make_pipe();
   const std::string log = (worker.folder / "worker.log").string();
@@ -273,7 +293,8 @@ Result<void> Launcher::launch(const wire::StartWorker& effect, Worker& worker) {
 
   std::vector<std::string> words = guard_arguments(guard);
   words.insert(words.begin(), options_.guard.string());
-  std::vector<std::string> environment = clean_environment(order.grant, worker.folder, !worker.cpus.empty());
+  std::vector<std::string> environment = clean_environment(order.grant, worker.folder, !guard.cpus.empty());
+  if (worker.by_mpirun) add_mpi_environment(environment, worker.folder, worker.elsewhere);
   const auto pointers = [](std::vector<std::string>& texts) {
     std::vector<char*> list;
     for (std::string& text : texts) list.push_back(text.data());
@@ -283,7 +304,7 @@ Result<void> Launcher::launch(const wire::StartWorker& effect, Worker& worker) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, input.read.get(), 0);
-  posix_spawn_file_actions_adddup2(&actions, high_log.get(), 1);
+  posix_spawn_file_actions_adddup2(&actions, worker.by_mpirun ? lines.write.get() : high_log.get(), 1);
   posix_spawn_file_actions_adddup2(&actions, high_log.get(), 2);
   posix_spawn_file_actions_adddup2(&actions, lines.write.get(), 3);
   posix_spawn_file_actions_adddup2(&actions, hold.read.get(), 4);
@@ -356,14 +377,24 @@ void Launcher::prepare_folder(const fs::path& folder, job::WorkOrder& order) con
   write_file(folder / "job.json", bytes_of(job::encode(order)), FileMode::Private).or_throw();
 }
 
-std::vector<int> Launcher::take_cpus(std::uint32_t count) {
-  std::vector<int> taken;
-  for (auto& [cpu, in_use] : cpus_) {
-    if (taken.size() < count && !in_use) taken.push_back(cpu);
+// Takes the processors and says which command runs on them.
+std::vector<std::string> Launcher::place(std::vector<std::string> command, const wire::StartWorker& effect,
+                                         job::Grant& grant, Worker& worker) {
+  const bool may_spread = effect.ranks && !options_.mpirun.empty();
+  const auto here = static_cast<std::uint32_t>(
+      std::count_if(options_.seats.begin(), options_.seats.end(), [](const Seat& seat) { return seat.host.empty(); }));
+  if (!may_spread && here < options_.seats.size()) grant.cores = std::min(grant.cores, std::max(here, 1U));
+  worker.seats = seating_.take(grant.cores, may_spread);
+  if (worker.seats.size() < grant.cores) {  // more promised than there are: the kernel spreads them
+    seating_.give_back(std::exchange(worker.seats, {}));
+    return command;
   }
-  if (taken.size() < count) return {};  // more promised than there are: the kernel spreads them
-  for (const int cpu : taken) cpus_[cpu] = true;
-  return taken;
+  const std::vector<Rank> ranks = ranks_of(worker.seats, options_.cores_per_rank);
+  if (!may_spread || ranks.size() < 2) return command;
+  worker.by_mpirun = true;
+  worker.elsewhere = std::any_of(ranks.begin(), ranks.end(), [](const Rank& rank) { return !rank.host.empty(); });
+  log::info("worker.ranks", {{"job", job::short_text(effect.job.job)}, {"ranks", ranks.size()}});
+  return mpirun_command(options_.mpirun, options_.mpirun_options, ranks, command);
 }
 
 // Hashed once per file as it is; a program that was installed anew is another one.
@@ -498,7 +529,7 @@ void Launcher::on_exit(const wire::JobKey& job) {
     const std::size_t tail = std::min<std::size_t>(text->size(), 400);
     log::debug("worker.last-words", {{"job", job::short_text(job.job)}, {"text", text_of(ByteView(*text).last(tail))}});
   }
-  for (const int cpu : worker->cpus) cpus_[cpu] = false;
+  seating_.give_back(worker->seats);
   std::vector<std::string> outputs = std::move(worker->outputs);
   const job::Digest build = worker->build;
   workers_.erase(job);

@@ -5,7 +5,8 @@
 // A worker gets: its job's folder as working directory, `job.json`, a clean environment with OMP_NUM_THREADS = granted
 // cores, a set of processors of its own when there are enough (so that bound threads of several jobs do not share a
 // core), limits, and no descriptor but 0 to 3. Its standard output and error go to worker.log in its folder, wiped with
-// it.
+// it. A job that got processors of more than one socket or host is started by mpirun, a rank for each (ranks.h), when its
+// service may be.
 //
 // Lines to a worker that does not read wait here, up to 8 MiB; then it is stopped. Lines from a worker are at most 64
 // KiB; a longer or malformed one is dropped and counted.
@@ -21,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "node/ranks.h"
 #include "node/scratch.h"
 #include "wire/machine.h"
 #include "wire/ports.h"
@@ -39,7 +41,10 @@ struct LoopHooks {
 struct LauncherOptions {
   std::filesystem::path guard;                  // tomogrid-guard
   std::vector<std::filesystem::path> programs;  // where a service's program is looked for, in order
-  std::vector<int> cpus;                        // processors that workers may be bound to
+  std::vector<Seat> seats;                      // processors that workers may be bound to, and those of other hosts
+  std::uint32_t cores_per_rank = 0;             // 0: a rank for each socket and host
+  std::filesystem::path mpirun;                 // absolute; empty: every job is one process here
+  std::vector<std::string> mpirun_options;      // of the cluster: networks, how hosts are reached
   std::chrono::milliseconds grace{3000};        // from end of input to SIGTERM
   std::chrono::milliseconds kill_grace{1000};   // from SIGTERM to SIGKILL
   unsigned hash_threads = 2;
@@ -75,7 +80,8 @@ class Launcher final : public wire::Workers {
   Result<void> launch(const wire::StartWorker& effect, Worker& worker);
   Result<std::filesystem::path> find_program(const std::string& name) const;
   void prepare_folder(const std::filesystem::path& folder, job::WorkOrder& order) const;
-  std::vector<int> take_cpus(std::uint32_t count);
+  std::vector<std::string> place(std::vector<std::string> command, const wire::StartWorker& effect, job::Grant& grant,
+                                 Worker& worker);
   job::Digest build_of(const std::filesystem::path& program);
   void read_lines(const wire::JobKey& job);
   void flush(const wire::JobKey& job);
@@ -89,7 +95,7 @@ class Launcher final : public wire::Workers {
   wire::Journal& journal_;
   LoopHooks hooks_;
   std::map<wire::JobKey, std::unique_ptr<Worker>> workers_;
-  std::map<int, bool> cpus_;  // processor -> taken
+  Seating seating_;
   struct Build {
     std::string identity;
     job::Digest digest{};

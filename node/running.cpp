@@ -140,6 +140,7 @@ void Node::start_if_ready(Job& job) {
   // A checkpoint of a worker that died is one more input; the launcher moves it into in/ and fills in its length.
   if (!job.record.checkpoint.empty()) start.order.inputs.push_back({job.record.checkpoint, Bytes(), {}});
   start.command = descriptor->command;
+  start.ranks = descriptor->ranks;
   for (const job::StreamDescriptor& output : descriptor->outputs) start.outputs.push_back(output.name);
   job.record.state = job::JobState::Running;
   job.worker = true;

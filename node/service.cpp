@@ -106,6 +106,30 @@ NodeOptions machine_options(const ServiceConfig& config, std::uint64_t boot, Flo
   return options;
 }
 
+LauncherOptions launcher_options(const ServiceConfig& config) {
+  LauncherOptions options;
+  options.guard = config.guard;
+  options.programs = config.programs;
+  std::vector<int> cpus = CapacitySource::allowed_cpus();
+  // With other hosts it matters how many are offered of this one: a job goes there when it does not fit here.
+  if (!config.worker_hosts.empty() && config.cores && *config.cores < cpus.size()) cpus.resize(*config.cores);
+  options.seats = sockets_of(cpus);
+  const std::vector<Seat> elsewhere = seats_of(config.worker_hosts);
+  options.seats.insert(options.seats.end(), elsewhere.begin(), elsewhere.end());
+  options.cores_per_rank = config.cores_per_rank;
+  options.mpirun_options = config.mpirun_options;
+  for (const fs::path& folder : config.programs) {
+    if (options.mpirun.empty() && ::access((folder / "mpirun").c_str(), X_OK) == 0) options.mpirun = folder / "mpirun";
+  }
+  const bool wanted = !config.worker_hosts.empty() || config.cores_per_rank != 0;
+  if (options.mpirun.empty() && wanted) {
+    throw Failure(ErrorCode::NotFound,
+                  "--worker-host and --cores-per-rank need mpirun, which is not installed; on Debian: apt install "
+                  "openmpi-bin");
+  }
+  return options;
+}
+
 // At a start: ends what workers a killed node left behind, and says what scratch holds. What no journal row speaks of
 // is nobody's any more (wiped on record just before a crash, or of a journal that was moved aside), and goes.
 std::vector<wire::Row> take_stock(Scratch& scratch, const std::vector<wire::Row>& rows) {
@@ -202,7 +226,7 @@ int serve(const ServiceConfig& config) {
     status = static_cast<int>(ErrorCode::Storage);
     running->stop();
   });
-  Launcher launcher({.guard = config.guard, .programs = config.programs, .cpus = CapacitySource::allowed_cpus()},
+  Launcher launcher(launcher_options(config),
                     scratch, journal,
                     {.watch = [&](int fd, std::function<void()> ready) { running->watch(fd, std::move(ready)); },
                      .unwatch = [&](int fd) { running->unwatch(fd); },
@@ -235,9 +259,13 @@ int serve(const ServiceConfig& config) {
   });
 
   CapacitySource capacity({.cores_least = config.cores_least, .cores = config.cores, .memory = config.memory});
+  std::uint32_t cores_elsewhere = 0;
+  for (const WorkerHost& other : config.worker_hosts) cores_elsewhere += other.cores;
   std::optional<wire::Capacity> last;
   const auto look = [&] {
-    const wire::Capacity now = capacity.poll(clock.now(), scratch.used(), scratch.capacity());
+    wire::Capacity now = capacity.poll(clock.now(), scratch.used(), scratch.capacity());
+    now.cores_total += cores_elsewhere;
+    now.cores_free += cores_elsewhere;
     if (last != now) loop.feed(wire::CapacityChanged{now});
     last = now;
     if (discovery) discovery->publish(presence(machine, identity, ports.control_port, {clock.now(), clock.wall()}));

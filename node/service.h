@@ -11,6 +11,7 @@
 #include "base/quantity.h"
 #include "base/result.h"
 #include "job/service.h"
+#include "node/ranks.h"
 #include "registry/serving.h"
 #include "wire/machine.h"
 
@@ -32,6 +33,9 @@ struct ServiceConfig {
   std::optional<Bytes> memory;            // fixed likewise
   std::optional<FlopRate> rate_per_core;  // instead of the machine descriptor's
   std::uint32_t cores_per_job_max = 0;
+  std::uint32_t cores_per_rank = 0;         // 0: a rank for each socket and host (ranks.h)
+  std::vector<WorkerHost> worker_hosts;     // their cores are offered too
+  std::vector<std::string> mpirun_options;  // words put in as they are
   std::vector<std::string> labels;
   std::chrono::milliseconds retention = std::chrono::hours(24);
   std::uint32_t queue_max = 64;

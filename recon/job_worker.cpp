@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <set>
+#include <thread>
 
 #include "base/file.h"
 #include "image/files.h"
@@ -20,6 +22,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kPreviewInterval = std::chrono::seconds(2);
+constexpr auto kFirstRankSpeaks = std::chrono::seconds(2);
 constexpr double kPlanShare = 0.1, kWriteShare = 0.02;  // of the whole job, for a progress bar
 
 // What has come from the node, and what must go to it.
@@ -243,15 +246,27 @@ void write_outputs(Desk& desk, const TaskRun& run, const Reconstruction& result,
   desk.progress("write", 1.0);
 }
 
+// Rank 0's figure, at every rank: rows and factors are shared out, so what suffices for one process suffices for each.
+Bytes share_memory(Processes& ranks, Bytes memory) {
+  std::vector<std::uint8_t> bytes(sizeof(std::uint64_t));
+  std::uint64_t count = memory.count();
+  std::memcpy(bytes.data(), &count, sizeof count);
+  ranks.broadcast(bytes);
+  std::memcpy(&count, bytes.data(), sizeof count);
+  return Bytes(count);
+}
+
 // `shared` becomes true once the other ranks have what they wait for.
 int run_first_rank(Desk& desk, Processes& ranks, bool& shared) {
   const job::Grant& grant = desk.order().grant;
-  omp_set_num_threads(static_cast<int>(std::clamp<std::uint32_t>(grant.cores, 1, 1024)));
+  if (ranks.size() == 1)  // of several each was told its own by who started them
+    omp_set_num_threads(static_cast<int>(std::clamp<std::uint32_t>(grant.cores, 1, 1024)));
   Task task = read_plan_inputs(desk);
   if (ranks.size() > 1) {  // others cannot see what has arrived: everything first
     read_counts(desk, task, nullptr);
     shared = true;
     task = *share(ranks, std::move(task));
+    share_memory(ranks, grant.memory);
   }
   std::size_t checkpoint_every = 0;
   bool previews = false;
@@ -284,16 +299,33 @@ int run_first_rank(Desk& desk, Processes& ranks, bool& shared) {
   return 0;
 }
 
-int run_other_rank(Processes& ranks) {
+int compute_beside(Processes& ranks) {
   const std::optional<Task> task = share(ranks, std::nullopt);
   if (!task) return 0;
   const Listener silent;
-  TaskRun run(*task, ranks, silent, {});
+  TaskRun run(*task, ranks, silent, {.memory = share_memory(ranks, Bytes())});
   if (auto prepared = run.prepare(); !prepared) return static_cast<int>(prepared.error().code);
   const auto result = run.iterate();
   if (!result) return static_cast<int>(result.error().code);
   const auto deviation = run.uncertainty(*result);
   return deviation ? 0 : static_cast<int>(deviation.error().code);
+}
+
+// What goes wrong here alone would leave the others waiting for ever. What goes wrong everywhere rank 0 can say better:
+// it is given time to.
+int run_other_rank(Processes& ranks) {
+  int status = 0;
+  try {
+    status = compute_beside(ranks);
+  } catch (const Failure& failure) {
+    status = static_cast<int>(failure.error().code);
+  } catch (const std::bad_alloc&) {
+    status = static_cast<int>(ErrorCode::Unplaceable);
+  }
+  if (status == 0 || status == static_cast<int>(ErrorCode::Cancelled)) return status;
+  std::this_thread::sleep_for(kFirstRankSpeaks);
+  ranks.abort(status);
+  return status;
 }
 
 }  // namespace
@@ -302,17 +334,24 @@ int run_job(const std::filesystem::path& folder, Processes& ranks) {
   if (ranks.rank() != 0) return run_other_rank(ranks);
   Desk desk(folder);
   bool shared = false;
+  // Once the others work they cannot be let go by a word: they wait in the middle of a sum.
+  const auto failed = [&](int status) {
+    if (!shared)
+      share(ranks, std::nullopt);
+    else if (ranks.size() > 1)
+      ranks.abort(status);
+    return status;
+  };
   try {
-    return run_first_rank(desk, ranks, shared);
+    const int status = run_first_rank(desk, ranks, shared);
+    return status == 0 || status == static_cast<int>(ErrorCode::Cancelled) ? status : failed(status);
   } catch (const Cancelled&) {
-    if (!shared) share(ranks, std::nullopt);
-    return static_cast<int>(ErrorCode::Cancelled);
+    return failed(static_cast<int>(ErrorCode::Cancelled));
   } catch (const Failure& failure) {
-    if (!shared) share(ranks, std::nullopt);
-    return report_failure(desk, failure.error());
+    return failed(report_failure(desk, failure.error()));
   } catch (const std::bad_alloc&) {
     desk.failed("out-of-memory", "memory ran out", job::Retry::Elsewhere);
-    return static_cast<int>(ErrorCode::Unplaceable);
+    return failed(static_cast<int>(ErrorCode::Unplaceable));
   }
 }
 

@@ -20,6 +20,7 @@ class Alone final : public Processes {
   void gather(std::span<float>, std::span<const std::size_t>) override {}
   void merge(std::span<double>) override {}
   void broadcast(std::vector<std::uint8_t>&) override {}
+  [[noreturn]] void abort(int status) override { std::exit(status); }
   std::uint64_t bytes_sent() const override { return 0; }
 };
 
@@ -91,6 +92,11 @@ class Mpi final : public Processes {
       MPI_Bcast(bytes.data() + at, static_cast<int>(std::min<std::size_t>(kPiece, length - at)), MPI_BYTE, 0,
                 MPI_COMM_WORLD);
     }
+  }
+
+  [[noreturn]] void abort(int status) override {
+    MPI_Abort(MPI_COMM_WORLD, status);
+    std::_Exit(status);
   }
 
   std::uint64_t bytes_sent() const override { return bytes_sent_; }

@@ -13,6 +13,8 @@ class Processes : public Ranks {
  public:
   // Rank 0's bytes, on every rank.
   virtual void broadcast(std::vector<std::uint8_t>& bytes) = 0;
+  // Ends every rank with this exit status, as one of them cannot go on: the others would wait for it for ever.
+  [[noreturn]] virtual void abort(int status) = 0;
   // Bytes sent to other ranks by this one so far.
   virtual std::uint64_t bytes_sent() const = 0;
 };

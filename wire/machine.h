@@ -117,7 +117,12 @@ struct Connect { std::uint64_t dial = 0; Target target; };        // ends in Pee
 struct Send { PeerId peer = 0; Message message; };                // dropped silently when the peer is gone: PeerDown says so
 struct ClosePeer { PeerId peer = 0; std::string code; std::string reason; };
 struct Persist { Row row; };
-struct StartWorker { JobKey job; job::WorkOrder order; std::vector<std::string> command; std::vector<std::string> outputs; };
+struct StartWorker {
+  JobKey job;
+  job::WorkOrder order;
+  std::vector<std::string> command, outputs;
+  bool ranks = false;  // may be several processes, by mpirun
+};
 struct TellWorker { JobKey job; job::ToWorker line; };
 struct StopWorker { JobKey job; };                                // end of input, then the group is killed; WorkerExited follows
 struct PrepareScratch { JobKey job; std::vector<job::StreamFact> inputs; };

@@ -11,6 +11,7 @@
 
 #include <fstream>
 #include <mutex>
+#include <thread>
 
 #include "base/file.h"
 #include "certs/content_hash.h"
@@ -182,6 +183,44 @@ TEST_F(LauncherTest, WorkerHasWhatItNeedsAndNothingElse) {
   EXPECT_THAT(text, ::testing::Not(HasSubstr("SECRET")));
   EXPECT_THAT(text, HasSubstr("fd=0\nfd=1\nfd=2\nfd=3\ncwd"));
   EXPECT_THAT(text, ::testing::Not(HasSubstr("group-leader=" + std::to_string(::getpgrp()) + "\n")));
+}
+
+// By mpirun, two of one processor each: what the first says is heard, and each has its own threads.
+TEST_F(LauncherTest, AJobOnTwoSocketsIsStartedByMpirunWithARankForEach) {
+  if (::access("/usr/bin/mpirun", X_OK) != 0 || std::thread::hardware_concurrency() < 2)
+    GTEST_SKIP() << "needs mpirun and two processors";
+  LauncherOptions with_sockets = options();
+  with_sockets.seats = {{"", 0, 0}, {"", 1, 1}};
+  with_sockets.mpirun = "/usr/bin/mpirun";
+  launcher_ = std::make_unique<Launcher>(with_sockets, scratch_, *journal_, loop_.hooks());
+  launcher_->prepare({key_, {{"scan.f32", Bytes(6), {}}}});
+  write_input("abcdef");
+  auto two = order("surroundings");
+  two.ranks = true;
+  two.order.grant.cores = 2;
+  launcher_->start(two);
+  EXPECT_EQ(exited().status, 0);
+  EXPECT_GE(loop_.said<job::Progress>().size(), 1U);
+  const std::string text(text_of(read_file(scratch_.folder(key_) / "out" / "volume.f32", mebibytes(1)).or_throw()));
+  EXPECT_THAT(text, HasSubstr("OMPI_COMM_WORLD_SIZE=2\n"));
+  EXPECT_THAT(text, HasSubstr("OMP_NUM_THREADS=1\n"));
+  EXPECT_THAT(text, HasSubstr("cpus=1\n"));
+}
+
+TEST_F(LauncherTest, AServiceThatIsOneProcessStaysOne) {
+  LauncherOptions with_sockets = options();
+  with_sockets.seats = {{"", 0, 0}, {"", 1, 1}};
+  with_sockets.mpirun = "/usr/bin/mpirun";
+  launcher_ = std::make_unique<Launcher>(with_sockets, scratch_, *journal_, loop_.hooks());
+  launcher_->prepare({key_, {{"scan.f32", Bytes(6), {}}}});
+  write_input("abcdef");
+  auto one = order("surroundings");
+  one.order.grant.cores = 2;
+  launcher_->start(one);
+  EXPECT_EQ(exited().status, 0);
+  const std::string text(text_of(read_file(scratch_.folder(key_) / "out" / "volume.f32", mebibytes(1)).or_throw()));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("OMPI_COMM_WORLD_SIZE")));
+  EXPECT_THAT(text, HasSubstr("OMP_NUM_THREADS=2\n"));
 }
 
 TEST_F(LauncherTest, EndBySignalIsSaidAsSuch) {
