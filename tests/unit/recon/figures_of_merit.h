@@ -1,12 +1,14 @@
 // What is read off a reconstructed phantom, and the curves that tests/bench/recon_quality.sh draws of it.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "image/image.h"
@@ -22,9 +24,19 @@ struct Place {
 inline double disc_mean(const image::Volume& volume, Place centre, double z, double radius) {
   const image::VolumeGeometry& g = volume.geometry;
   const auto slice = static_cast<std::size_t>(std::lround((z - g.z0.count()) / g.slice_mm.count()));
+  // Only voxels that the disc can touch.
+  const auto range = [radius](double middle, Millimetres first, Millimetres step, std::size_t count) {
+    const auto clamped = [&](double place) {
+      const double index = std::round((place - first.count()) / step.count());
+      return static_cast<std::size_t>(std::min(std::max(index, 0.0), static_cast<double>(count - 1)));
+    };
+    return std::pair(clamped(middle - radius - step.count()), clamped(middle + radius + step.count()) + 1);
+  };
+  const auto [y_begin, y_end] = range(centre.y, g.y0, g.row_mm, g.rows);
+  const auto [x_begin, x_end] = range(centre.x, g.x0, g.column_mm, g.columns);
   double sum = 0, weight = 0;
-  for (std::size_t iy = 0; iy < g.rows; ++iy) {
-    for (std::size_t ix = 0; ix < g.columns; ++ix) {
+  for (std::size_t iy = y_begin; iy < y_end; ++iy) {
+    for (std::size_t ix = x_begin; ix < x_end; ++ix) {
       int inside = 0;
       for (int k = 0; k < 25; ++k) {
         const double x =
