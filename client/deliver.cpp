@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "client/receipt.h"
@@ -67,6 +68,25 @@ std::string deviation_path(const std::string& output) {
   return std::filesystem::path(output).replace_extension(".deviation.nii.gz").string();
 }
 
+std::string passport_path(const std::string& output) {
+  const std::string stem = output.ends_with(".nii.gz") ? output.substr(0, output.size() - 3) : output;
+  return std::filesystem::path(stem).replace_extension(".passport.json").string();
+}
+
+// The passport with the node's account of the run as its member "run". Texts of the node are checked and joined, not
+// parsed into a tree: its depth would be the node's choice.
+Result<std::string> passport_text(const Streams& streams, const Record& record) {
+  auto passport = output_text(streams, record, streams::passport);
+  if (!passport) return passport;
+  if (!nlohmann::json::accept(*passport)) return Error{ErrorCode::Unverified, "the node's passport is not JSON"};
+  const auto run = output_text(streams, record, streams::run);
+  const std::size_t end = passport->find_last_of('}');
+  if (!run || end == std::string::npos) return passport;
+  std::size_t last = passport->find_last_not_of(" \n\r\t", end - 1);
+  std::string joined = passport->substr(0, last + 1) + ",\n  \"run\": " + *run + "}\n";
+  return nlohmann::json::accept(joined) ? joined : *passport;
+}
+
 }  // namespace
 
 Result<image::Volume> volume_of(const Streams& streams, const Record& record) {
@@ -95,6 +115,13 @@ Result<std::vector<std::string>> deliver(const Streams& streams, const Record& r
       if (!deviation) return deviation.error();
       const std::string path = deviation_path(delivery.outputs.front());
       if (auto saved = image::save_volume(path, *deviation); !saved) return saved.error();
+      written.push_back(path);
+    }
+    if (has_output(record, streams::passport)) {
+      const auto text = passport_text(streams, record);
+      if (!text) return text.error();
+      const std::string path = passport_path(delivery.outputs.front());
+      if (auto saved = write_file(path, bytes_of(*text)); !saved) return saved.error();
       written.push_back(path);
     }
   }

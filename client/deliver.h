@@ -19,9 +19,10 @@ Result<image::Volume> volume_of(const Streams& streams, const Record& record);
 // A small output as text.
 Result<std::string> output_text(const Streams& streams, const Record& record, const std::string& name);
 
-// Writes every output, then the standard deviations if they were asked for (beside the first output: volume.nii.gz gives
-// volume.deviation.nii.gz; a picture or a DICOM would pass for the volume), then the receipt, each by fsync and rename. On failure what was written stays and the job can be
-// delivered again. Returns the names of the files, receipt last.
+// Writes every output; beside the first one the standard deviations if they were asked for (volume.nii.gz gives
+// volume.deviation.nii.gz; a picture or a DICOM would pass for the volume) and what was computed (volume.passport.json);
+// then the receipt; each by fsync and rename. On failure what was written stays and the job can be delivered again.
+// Returns the names of the files, receipt last.
 Result<std::vector<std::string>> deliver(const Streams& streams, const Record& record, const std::string& node_name,
                                          const Delivery& delivery);
 

@@ -21,12 +21,28 @@ using nlohmann::json;
 // Parameters that have an option of their own, since everybody uses them.
 constexpr const char* kNamedParameters[] = {"algorithm", "iterations", "subsets"};
 
+const job::ServiceDescriptor& with_presets(const std::optional<job::ServiceDescriptor>& service) {
+  if (!service) {
+    throw Failure(ErrorCode::NotFound, "presets stand in the description of " + job::to_string(kReconService) +
+                                           ", which is not installed here");
+  }
+  return *service;
+}
+
 job::Parameters parameters_of(const Arguments& arguments) {
   std::vector<std::string> words = arguments.texts("param");
   for (const char* name : kNamedParameters) {
     if (const auto value = arguments.optional_text(name)) words.push_back(std::string(name) + "=" + *value);
   }
-  return parse_parameters(words, find_service(kReconService)).or_throw();
+  const std::optional<job::ServiceDescriptor> service = find_service(kReconService);
+  job::Parameters parameters = parse_parameters(words, service).or_throw();
+  if (const auto name = arguments.optional_text("preset")) {
+    const job::Preset* preset = job::find_preset(with_presets(service), *name);
+    if (preset == nullptr)
+      throw Failure(ErrorCode::Usage, "--preset " + *name + ": none of\n" + job::list_of_presets(*service));
+    for (const auto& [parameter, value] : preset->parameters) parameters.emplace(parameter, value);
+  }
+  return parameters;
 }
 
 Delivery delivery_of(const Arguments& arguments, const job::Parameters& parameters, const image::Identity& identity) {
@@ -110,6 +126,12 @@ std::optional<QualityReport> report_of(const std::optional<std::string>& text) {
 }
 
 int run_recon(const Arguments& arguments) {
+  if (arguments.flag("presets")) {
+    std::cout << job::list_of_presets(with_presets(find_service(kReconService)));
+    return 0;
+  }
+  if (arguments.positional().empty())
+    throw Failure(ErrorCode::Usage, "a scan is needed; usage: tomogrid recon SCAN -o VOLUME [options]");
   const auto began = std::chrono::steady_clock::now();
   const job::Parameters parameters = parameters_of(arguments);
   const bool quiet = arguments.flag("json");
@@ -196,6 +218,8 @@ Command recon_command() {
       {"algorithm", "NAME", "osem or mlem [the service's default: osem]"},
       {"iterations", "N", "passes over all views [4]"},
       {"subsets", "N", "ordered subsets [8]"},
+      {"preset", "NAME", "parameters for a kind of study; those given beside it win"},
+      {"presets", "", "print the presets and stop"},
       {"param", "NAME=VALUE", "any other parameter of the service; several allowed", std::nullopt, true},
       {"cores", "N", "at most so many cores; 0: all that are free at the node", "0"},
       {"label", "WORD", "only nodes with this label; several allowed", std::nullopt, true},
@@ -208,7 +232,7 @@ Command recon_command() {
   for (Option& option : job_options()) options.push_back(std::move(option));
   return {.name = "tomogrid recon",
           .summary = "reconstruct a SPECT acquisition on the node with the most free FLOPs",
-          .usage = "SCAN -o VOLUME [-o VOLUME ...] [options]",
+          .usage = "SCAN -o VOLUME [-o VOLUME ...] [options] | --presets",
           .description =
               "SCAN is DICOM NM TOMO or Interfile. Who it is of stays here: only counts and geometry are sent, and a "
               ".dcm result "
@@ -216,14 +240,16 @@ Command recon_command() {
               "the same "
               "command run again goes on with the unfinished job. The result is taken only if the node's signed "
               "receipt binds it "
-              "to what was sent. On a terminal Ctrl-C asks whether to detach or to cancel; elsewhere it detaches.",
+              "to what was sent. Beside the first output lie VOLUME.passport.json, which says what was computed and how "
+              "long each "
+              "stage took, and the receipt. On a terminal Ctrl-C asks whether to detach or to cancel; elsewhere it detaches.",
           .options = with_settings(std::move(options)),
           .examples =
               {"tomogrid recon scan.dcm -o volume.nii.gz",
                "tomogrid recon scan.dcm --attenuation mu.nii.gz --attenuation-unit 1/cm -o volume.dcm -o volume.png",
                "tomogrid recon scan.dcm -o volume.nii.gz --window 1 --scatter-window 2 --param uncertainty=16",
+               "tomogrid recon scan.dcm -o volume.dcm --preset heart --attenuation ct-folder --attenuation-unit HU",
                "tomogrid recon scan.hs -o volume.hv --node alpha --iterations 10 --param filter-fwhm-mm=8"},
-          .positional_min = 1,
           .positional_max = 1,
           .run = run_recon};
 }

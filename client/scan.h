@@ -25,6 +25,8 @@ inline constexpr const char* volume_header = "volume.json";
 inline constexpr const char* volume_data = "volume.f32";
 inline constexpr const char* deviation_header = "deviation.json";
 inline constexpr const char* deviation_data = "deviation.f32";
+inline constexpr const char* passport = "passport.json";
+inline constexpr const char* run = "run.json";
 inline constexpr const char* report = "report.json";
 }  // namespace streams
 

@@ -6,7 +6,8 @@ std::vector<Option> scan_options() {
   return {{"window", "N", "energy window, from 1, when the file has several"},
           {"radius", "MM", "axis to collimator, for views whose radius the file does not state"},
           {"collimator-gap", "MM", "from the radius that the camera reports to the collimator's face [0]"},
-          {"sum-gates", "", "add the gates of a gated scan"}};
+          {"sum-gates", "", "add the gates of a gated scan"},
+          {"axis", "X,Y", "where the rotation axis lies in the frame of reference that a CT shares, mm [0,0]"}};
 }
 
 image::LoadOptions load_options(const Arguments& arguments) {
@@ -17,6 +18,7 @@ image::LoadOptions load_options(const Arguments& arguments) {
     options.collimator_gap = Millimetres(arguments.number("collimator-gap", 0, 200));
   }
   options.sum_gates = arguments.flag("sum-gates");
+  if (const auto axis = arguments.optional_text("axis")) options.axis = image::parse_axis(*axis).or_throw();
   return options;
 }
 

@@ -9,7 +9,7 @@
 
 namespace tomogrid::client {
 
-// --window, --radius, --collimator-gap, --sum-gates.
+// --window, --radius, --collimator-gap, --sum-gates, --axis.
 std::vector<Option> scan_options();
 image::LoadOptions load_options(const Arguments& arguments);
 

@@ -1,4 +1,4 @@
-// `tomogrid verify`: is this volume what that node made of that scan?
+// `tomogrid verify`: is this volume what that node made of that scan? With --on: does another node make the same of it?
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -10,6 +10,7 @@
 #include "certs/files.h"
 #include "client/commands.h"
 #include "client/receipt.h"
+#include "client/run.h"
 #include "client/scan.h"
 #include "client/scan_options.h"
 #include "client/settings.h"
@@ -71,15 +72,17 @@ struct InputCheck {
   std::vector<std::string> matched, unchecked;
 };
 
-Result<InputCheck> check_inputs(const Arguments& arguments, const Judged& judged) {
+std::optional<PreparedScan> scan_of(const Arguments& arguments) {
+  const auto scan = arguments.optional_text("scan");
+  if (!scan) return std::nullopt;
+  return prepare_scan(*scan, load_options(arguments), attenuation_of(arguments), scatter_of(arguments, *scan))
+      .or_throw();
+}
+
+Result<InputCheck> check_inputs(const Arguments& arguments, const std::optional<PreparedScan>& scan,
+                                const Judged& judged) {
   InputCheck result;
-  std::vector<job::StreamFact> here;
-  if (const auto scan = arguments.optional_text("scan")) {
-    auto prepared =
-        prepare_scan(*scan, load_options(arguments), attenuation_of(arguments), scatter_of(arguments, *scan));
-    if (!prepared) return prepared.error();
-    here = prepared->facts;
-  }
+  const std::vector<job::StreamFact> here = scan ? scan->facts : std::vector<job::StreamFact>{};
   for (const job::StreamFact& input : judged.receipt.inputs) {
     const job::StreamFact* own = find(here, input.name);
     if (own == nullptr) {
@@ -92,6 +95,42 @@ Result<InputCheck> check_inputs(const Arguments& arguments, const Judged& judged
     }
   }
   return result;
+}
+
+// The same job of the same inputs again at the node of --on, which must make every output alike: the bits of a service do
+// not depend on the machine. Returns the node's name.
+std::string compute_again(const Arguments& arguments, const PreparedScan& scan, const Judged& judged) {
+  const TemporaryFolder folder;  // the new receipt is all that is kept of it, and only for now
+  JobPlan plan;
+  plan.request.service = judged.receipt.service;
+  plan.request.parameters = job::parse_parameters(judged.receipt.parameters).or_throw();
+  plan.request.needs = recon_needs(scan, 0, 4.0);
+  plan.request.inputs = scan.facts;
+  plan.request.outputs_required = {streams::volume_header, streams::volume_data};
+  plan.request.node = parse_node(arguments.text("on")).or_throw();
+  plan.request.fresh = true;
+  plan.inputs = scan.inputs;
+  plan.delivery.receipt = (folder.path() / "again.receipt").string();
+  Session session(arguments);
+  const Outcome outcome = run_job(session, plan, std::nullopt, {.json = arguments.flag("json")});
+  if (outcome.error) throw Failure(*outcome.error);
+  if (outcome.detached)
+    throw Failure(ErrorCode::Interrupted, "left before node " + outcome.node + " had computed it again");
+  const auto text = read_file(plan.delivery.receipt, mebibytes(4)).or_throw();
+  const ReceiptFile again = decode_receipt_file(text_of(text)).or_throw();  // the client has checked whose it is
+  const wire::Receipt receipt = wire::decode_receipt(again.kept.receipt.body).or_throw();
+  for (const char* name : {streams::volume_header, streams::volume_data}) {
+    const job::StreamFact *before = find(judged.receipt.outputs, name), *now = find(receipt.outputs, name);
+    if (before == nullptr || now == nullptr || before->root != now->root) {
+      throw Failure(ErrorCode::Unverified,
+                    "node " + outcome.node + " makes another " + name + " of the same scan and parameters than node " +
+                        judged.node.subject + " did" +
+                        (receipt.worker_build == judged.receipt.worker_build
+                             ? ", with the same program: one of the two computes wrongly"
+                             : "; their programs differ, so that may be another version"));
+    }
+  }
+  return outcome.node;
 }
 
 int run_verify(const Arguments& arguments) {
@@ -109,18 +148,28 @@ int run_verify(const Arguments& arguments) {
 
   const Judged judged = judge(file.kept, *bundle.anchor, revocations).or_throw();
   check_volume(volume, judged, file).or_throw();
-  const InputCheck inputs = check_inputs(arguments, judged).or_throw();
+  const std::optional<PreparedScan> scan = scan_of(arguments);
+  const InputCheck inputs = check_inputs(arguments, scan, judged).or_throw();
+  std::optional<std::string> again;
+  if (arguments.given("on")) {
+    if (!scan || !inputs.unchecked.empty()) {
+      throw Failure(ErrorCode::Usage,
+                    "--on needs all that was sent: --scan with the options that were given then" +
+                        (inputs.unchecked.empty() ? std::string() : "; missing: " + inputs.unchecked.front()));
+    }
+    again = compute_again(arguments, *scan, judged);
+  }
   if (arguments.flag("json")) {
-    std::cout << nlohmann::json{{"verified", true},
-                                {"node", judged.node.subject},
-                                {"service", job::to_string(judged.receipt.service)},
-                                {"parameters", judged.receipt.parameters},
-                                {"finished", iso_time(judged.receipt.finished.unix_ms)},
-                                {"inputs_matched", inputs.matched},
-                                {"inputs_not_checked", inputs.unchecked},
-                                {"node_removed_since", judged.revoked_since}}
-                     .dump()
-              << "\n";
+    nlohmann::json result{{"verified", true},
+                          {"node", judged.node.subject},
+                          {"service", job::to_string(judged.receipt.service)},
+                          {"parameters", judged.receipt.parameters},
+                          {"finished", iso_time(judged.receipt.finished.unix_ms)},
+                          {"inputs_matched", inputs.matched},
+                          {"inputs_not_checked", inputs.unchecked},
+                          {"node_removed_since", judged.revoked_since}};
+    if (again) result["computed_again_by"] = *again;
+    std::cout << result.dump() << "\n";
     return 0;
   }
   std::cout << "verified: node " << judged.node.subject << " of federation " << judged.receipt.federation
@@ -130,12 +179,16 @@ int run_verify(const Arguments& arguments) {
   for (const std::string& name : inputs.matched) std::cout << "from this " << name << "\n";
   for (const std::string& name : inputs.unchecked)
     std::cout << "not checked: " << name << " (give --scan, with the options that were given then)\n";
+  if (again)
+    std::cout << "computed again by node " << *again << ": the same bits"
+              << (*again == judged.node.subject ? " (it is the node that made them: another would say more)" : "") << "\n";
   if (judged.revoked_since) std::cout << "note: that node has been removed from the federation since\n";
   return 0;
 }
 
 std::vector<Option> verify_options() {
   std::vector<Option> options{{"scan", "FILE", "the acquisition that was sent, with the options that were given then"},
+                              {"on", "NODE", "have this node compute it again, and compare every bit; needs --scan"},
                               {"anchor", "FILE", "the federation's authority [this member's]"}};
   for (Option& option : attenuation_options()) options.push_back(std::move(option));
   for (Option& option : scatter_options()) options.push_back(std::move(option));
@@ -152,9 +205,11 @@ Command verify_command() {
           .description =
               "Checks the node's certificate and signature, every voxel, and with --scan every count that was sent. It "
               "proves where a "
-              "volume comes from, not that the computation was right. Exit status 12 when something differs.",
+              "volume comes from, not that the computation was right: for that, --on has another node compute it again. "
+              "Exit status 12 when something differs.",
           .options = verify_options(),
-          .examples = {"tomogrid verify volume.nii.gz volume.nii.gz.receipt --scan scan.dcm"},
+          .examples = {"tomogrid verify volume.nii.gz volume.nii.gz.receipt --scan scan.dcm",
+                       "tomogrid verify volume.nii.gz volume.nii.gz.receipt --scan scan.dcm --on beta"},
           .positional_min = 2,
           .positional_max = 2,
           .run = run_verify};

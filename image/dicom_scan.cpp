@@ -1,5 +1,6 @@
 // DICOM NM TOMO, read. PS3.3 C.8.4: frames are located only through the vectors that FrameIncrementPointer names.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <set>
@@ -29,13 +30,14 @@ struct Detector {
   double axis_offset = 0;       // CenterOfRotationOffset, mm
   bool first_row_is_head = true, bins_reversed = false;
   std::optional<double> centre_z;  // patient z of the middle of the projections
+  double beside = 0;               // how far that middle is from the line through 0, 0 that faces it, mm
 };
 
 struct Rotation {
   double start = 0, step = 0, duration_s = 0;
   double sign = 1;  // +1: CC, the angle grows
   std::vector<double> radii;
-  std::optional<double> table_traverse;
+  std::optional<double> table_traverse, table_height;
   std::size_t frames = 0;
 };
 
@@ -53,7 +55,8 @@ struct Reader {
   void choose_window(std::vector<Frame>& frames, AcquisitionFacts& facts);
   std::vector<Detector> detectors(std::size_t least);
   std::vector<Rotation> rotations(std::size_t least);
-  void orient(DcmItem& item, Detector& detector, std::size_t rows, double row_mm);
+  void orient(DcmItem& item, Detector& detector, std::size_t rows, double row_mm, double width_mm);
+  std::array<double, 2> axis(const Detector& detector, const Rotation& rotation);
   void physics(AcquisitionFacts& facts);
 };
 
@@ -171,7 +174,7 @@ void refuse_collimator(DcmItem& item, Reader& reader) {
 }
 
 // Rows from the orientation, if it describes a plane parallel to the rotation axis; bins from the detector's angle.
-void Reader::orient(DcmItem& item, Detector& detector, std::size_t rows, double row_mm) {
+void Reader::orient(DcmItem& item, Detector& detector, std::size_t rows, double row_mm, double width_mm) {
   const std::vector<double> axes = numbers(item, DCM_ImageOrientationPatient);
   const std::vector<double> place = numbers(item, DCM_ImagePositionPatient);
   if (axes.size() != 6) {
@@ -194,6 +197,8 @@ void Reader::orient(DcmItem& item, Detector& detector, std::size_t rows, double 
   detector.first_row_is_head = down_z < 0;
   if (place.size() == 3) {
     detector.centre_z = place[2] + (down_z < 0 ? -1 : 1) * 0.5 * static_cast<double>(rows - 1) * row_mm;
+    // Some cameras state only z, and 0 for the rest.
+    if (place[0] != 0 || place[1] != 0) detector.beside = place[0] * axes[0] + place[1] * axes[1] + 0.5 * width_mm;
   }
   if (!detector.start) return;
   const double theta = theta_of_dicom(*detector.start).count();
@@ -206,6 +211,25 @@ void Reader::orient(DcmItem& item, Detector& detector, std::size_t rows, double 
   }
 }
 
+// x and y of the rotation axis in the patient's coordinates. Cameras do not agree on how to say it, so what is said is a
+// reason to ask and not to compute.
+std::array<double, 2> Reader::axis(const Detector& detector, const Rotation& rotation) {
+  if (options.axis) return {(*options.axis)[0].count(), (*options.axis)[1].count()};
+  std::string said;
+  if (rotation.table_height && std::abs(*rotation.table_height) > 0.5)
+    said = "TableHeight (0018,1130) is " + shortest(*rotation.table_height) + " mm";
+  if (std::abs(detector.beside) > 0.5 * required_number(dataset, DCM_PixelSpacing)) {
+    said += (said.empty() ? "" : " and ") + std::string("ImagePositionPatient puts the detector's middle ") +
+            shortest(std::round(10 * detector.beside) / 10) + " mm beside the origin";
+  }
+  if (!said.empty()) {
+    warn(said +
+         ": the rotation axis is taken to lie at x = 0, y = 0 of the frame of reference; when a CT or a DICOM map is used, "
+         "see that it lies on the body, or say where the axis is (--axis X,Y)");
+  }
+  return {0, 0};
+}
+
 std::vector<Detector> Reader::detectors(std::size_t least) {
   const std::vector<DcmItem*> found = items(dataset, DCM_DetectorInformationSequence);
   if (found.size() < least) {
@@ -214,6 +238,9 @@ std::vector<Detector> Reader::detectors(std::size_t least) {
   }
   const std::size_t rows = count(dataset, DCM_Rows, 1, kMaxSide);
   const double row_mm = required_number(dataset, DCM_PixelSpacing);
+  const std::vector<double> spacing = numbers(dataset, DCM_PixelSpacing);
+  const double width_mm =
+      static_cast<double>(count(dataset, DCM_Columns, 1, kMaxSide) - 1) * (spacing.size() > 1 ? spacing[1] : row_mm);
   std::vector<Detector> result;
   for (DcmItem* item : found) {
     refuse_collimator(*item, *this);
@@ -221,7 +248,7 @@ std::vector<Detector> Reader::detectors(std::size_t least) {
     detector.start = number(*item, DCM_StartAngle);
     detector.radii = numbers(*item, DCM_RadialPosition);
     detector.axis_offset = number(*item, DCM_CenterOfRotationOffset).value_or(0);
-    orient(*item, detector, rows, row_mm);
+    orient(*item, detector, rows, row_mm, width_mm);
     result.push_back(detector);
   }
   return result;
@@ -247,6 +274,7 @@ std::vector<Rotation> Reader::rotations(std::size_t least) {
     if (rotation.duration_s == 0) warn("ActualFrameDuration is not stated: decay during the scan cannot be modelled");
     rotation.radii = numbers(*item, DCM_RadialPosition);
     rotation.table_traverse = number(*item, DCM_TableTraverse);
+    rotation.table_height = number(*item, DCM_TableHeight);
     rotation.frames = count_or(*item, DCM_NumberOfFramesInRotation, 0, 0, 65535);
     const double arc = number(*item, DCM_ScanArc).value_or(0);
     const double swept = rotation.step * static_cast<double>(rotation.frames);
@@ -512,7 +540,8 @@ LoadedScan read_dicom_scan(ByteView bytes, const LoadOptions& options) {
   if (auto sound = check(scan.geometry, scan.facts); !sound) refuse(sound.error().message);
   fill(scan, pixels, frames, first_of_view, detectors, rescale(reader, scan.facts));
   settle_counts(scan, reader.warnings);
-  loaded.identity = identity_of(reader.dataset, {0, 0, detectors[0].centre_z.value_or(0)});
+  const auto [axis_x, axis_y] = reader.axis(detectors[0], rotations[0]);
+  loaded.identity = identity_of(reader.dataset, {axis_x, axis_y, detectors[0].centre_z.value_or(0)});
   loaded.warnings = std::move(reader.warnings);
   return loaded;
 }

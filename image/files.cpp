@@ -191,6 +191,15 @@ void settle_counts(Projections& projections, std::vector<std::string>& warnings)
   check.settle(projections.facts, warnings);
 }
 
+Result<std::array<Millimetres, 2>> parse_axis(std::string_view text) {
+  const std::size_t comma = std::min(text.find(','), text.size());
+  const auto x = parse_double(text.substr(0, comma));
+  const auto y = comma < text.size() ? parse_double(text.substr(comma + 1)) : std::nullopt;
+  if (!x || !y || std::abs(*x) > 2000 || std::abs(*y) > 2000)
+    return Error{ErrorCode::Usage, "axis " + printable(text) + ": X,Y in mm is needed, each within 2000"};
+  return std::array{Millimetres(*x), Millimetres(*y)};
+}
+
 void settle_radii(ProjectionGeometry& geometry, const LoadOptions& options, std::vector<std::string>& warnings) {
   std::size_t unknown = 0;
   for (View& view : geometry.views) {

@@ -68,7 +68,12 @@ struct LoadOptions {
   std::optional<Millimetres> radius = std::nullopt;  // for the views whose radius the file does not state
   Millimetres collimator_gap{0};                     // added to every radius: from the reported one to the face
   bool sum_gates = false;                            // add the gates of a gated scan
+  // Where the rotation axis lies in the patient's DICOM coordinates, x and y; none: at 0, 0, with a warning when the file
+  // says something else.
+  std::optional<std::array<Millimetres, 2>> axis = std::nullopt;
 };
+// "X,Y" in mm, each within 2 m. Usage when it is not that.
+Result<std::array<Millimetres, 2>> parse_axis(std::string_view text);
 
 struct LoadedScan {
   Projections projections;  // passes check() of stream_format.h; values finite and not negative

@@ -148,12 +148,24 @@ Result<ParameterValue> fit(const ParameterDescriptor& parameter, const Parameter
   return bad("unknown type");
 }
 
+Preset preset(const json& object, const ServiceDescriptor& service) {
+  only(object, {"name", "study", "parameters"}, "a preset");
+  Preset result{checked_name(member(object, "name")), text(member(object, "study"), "study"), {}};
+  const json& values = member(object, "parameters");
+  if (!values.is_object()) throw Malformed{"preset " + result.name + ": \"parameters\" is not an object"};
+  for (const auto& [name, value] : values.items()) result.parameters.emplace(name, scalar(value, printable(name)));
+  auto complete = complete_parameters(service, result.parameters);
+  if (!complete) throw Malformed{"preset " + result.name + ": " + complete.error().message};
+  for (auto& [name, value] : result.parameters) value = complete->at(name);
+  return result;
+}
+
 }  // namespace
 
 Result<ServiceDescriptor> parse_service(std::string_view document) {
   try {
     const json root = json::parse(document);
-    only(root, {"name", "version", "summary", "command", "input", "ranks", "min_memory_bytes", "parameters", "inputs", "outputs"},
+    only(root, {"name", "version", "summary", "command", "input", "ranks", "min_memory_bytes", "parameters", "inputs", "outputs", "presets"},
          "the service");
     ServiceDescriptor result;
     result.service.name = checked_name(member(root, "name"));
@@ -186,6 +198,10 @@ Result<ServiceDescriptor> parse_service(std::string_view document) {
       if (!fitted) throw Malformed{"default of " + fitted.error().message};
       item.default_value = *std::move(fitted);
     }
+    if (root.contains("presets")) {
+      for (const json& item : root["presets"]) result.presets.push_back(preset(item, result));
+    }
+    require_distinct(result.presets, "preset");
     return result;
   } catch (const Malformed& malformed) {
     return Error{ErrorCode::BadInput, "service description: " + malformed.what};
@@ -208,6 +224,22 @@ Result<Parameters> complete_parameters(const ServiceDescriptor& service, const P
     }
   }
   return complete;
+}
+
+const Preset* find_preset(const ServiceDescriptor& service, std::string_view name) {
+  const auto found =
+      std::find_if(service.presets.begin(), service.presets.end(), [&](const Preset& one) { return one.name == name; });
+  return found == service.presets.end() ? nullptr : &*found;
+}
+
+std::string list_of_presets(const ServiceDescriptor& service) {
+  constexpr std::size_t kIndent = 10;
+  std::string text;
+  for (const Preset& one : service.presets) {
+    text += one.name + std::string(one.name.size() < kIndent ? kIndent - one.name.size() : 1, ' ') + one.study + "\n" +
+            std::string(kIndent, ' ') + canonical_text(one.parameters) + "\n";
+  }
+  return text;
 }
 
 std::string canonical_text(const Parameters& parameters) {

@@ -33,6 +33,13 @@ struct StreamDescriptor {
   std::string help;
 };
 
+// Parameters for a kind of study under a name; all others keep their defaults.
+struct Preset {
+  std::string name;
+  std::string study;
+  Parameters parameters;
+};
+
 struct ServiceDescriptor {
   ServiceName service;
   std::string summary;
@@ -43,6 +50,7 @@ struct ServiceDescriptor {
   std::vector<ParameterDescriptor> parameters;
   std::vector<StreamDescriptor> inputs;
   std::vector<StreamDescriptor> outputs;
+  std::vector<Preset> presets;
 };
 
 // Unknown members, wrong types, bad names and contradictory ranges are BadInput, naming the member.
@@ -51,6 +59,11 @@ Result<ServiceDescriptor> parse_service(std::string_view json);
 // `given` with every default filled in. BadInput names the first parameter that is unknown, of the wrong type or out
 // of range. Integers are accepted where a number is asked.
 Result<Parameters> complete_parameters(const ServiceDescriptor& service, const Parameters& given);
+
+// nullptr: no such name.
+const Preset* find_preset(const ServiceDescriptor& service, std::string_view name);
+// Two lines for each: name and study, then its parameters.
+std::string list_of_presets(const ServiceDescriptor& service);
 
 // One line of JSON, keys sorted, shortest round-trip numbers: equal parameters give equal text. What receipts bind.
 std::string canonical_text(const Parameters& parameters);

@@ -14,7 +14,6 @@
 #include "image/energy.h"
 #include "image/files.h"
 #include "recon/job_worker.h"
-#include "recon/presets.h"
 #include "recon/run.h"
 
 namespace tomogrid::recon {
@@ -44,6 +43,7 @@ std::vector<Option> options() {
       {"radius", "MM", "distance from axis to collimator, where the file does not say"},
       {"collimator-gap", "MM", "from the radius that the camera reports to the collimator's face", "0"},
       {"sum-gates", "", "add the gates of a gated scan"},
+      {"axis", "X,Y", "where the rotation axis lies in the frame of reference that a CT shares, mm", "0,0"},
       {"slices", "FIRST:LAST", "reconstruct only these slices, from 1 at the feet"},
       {"preset", "NAME", "parameters for a kind of study; those given beside it win"},
       {"presets", "", "print the presets and stop"},
@@ -108,8 +108,9 @@ job::Parameters parameters_of(const Arguments& arguments) {
   for (const job::ParameterDescriptor& parameter : service().parameters)
     parameters[parameter.name] = parse_value(parameter, arguments);
   if (const auto name = arguments.optional_text("preset")) {
-    const Preset* preset = find_preset(*name);
-    if (preset == nullptr) throw Failure(ErrorCode::Usage, "--preset " + *name + ": none of\n" + list_of_presets());
+    const job::Preset* preset = job::find_preset(service(), *name);
+    if (preset == nullptr)
+      throw Failure(ErrorCode::Usage, "--preset " + *name + ": none of\n" + job::list_of_presets(service()));
     std::cerr << "note: preset " << *name << ": " << job::canonical_text(preset->parameters) << "\n";
     for (const auto& [parameter, value] : preset->parameters) {
       if (!arguments.given(parameter)) parameters[parameter] = value;
@@ -175,6 +176,7 @@ Loaded load(const Arguments& arguments) {
   if (arguments.given("radius")) load.radius = Millimetres(arguments.number("radius", 1, 1000));
   load.collimator_gap = Millimetres(arguments.number("collimator-gap", 0, 200));
   load.sum_gates = arguments.flag("sum-gates");
+  if (arguments.given("axis")) load.axis = image::parse_axis(arguments.text("axis")).or_throw();
   image::LoadedScan scan = image::load_scan(arguments.positional().front(), load).or_throw();
   warn(scan.warnings);
   Loaded loaded;
@@ -339,7 +341,7 @@ Command by_hand_command(Processes& ranks) {
   command.positional_max = 1;
   command.run = [&ranks](const Arguments& arguments) {
     if (arguments.flag("presets")) {
-      if (ranks.rank() == 0) std::cout << list_of_presets();
+      if (ranks.rank() == 0) std::cout << job::list_of_presets(service());
       return 0;
     }
     if (const auto folder = arguments.optional_text("job")) return run_job(*folder, ranks);

@@ -155,6 +155,65 @@ TEST_F(Managed, APhantomComesBackInEveryFormatWithAReceiptThatVerifies) {
   EXPECT_EQ(federation.tomogrid("doctor", {"verify", nifti.string(), receipt, "--scan", other.string()}).status, 12);
 }
 
+double nrmse(const std::vector<float>& test, const std::vector<float>& reference) {
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < test.size(); ++i) {
+    difference += std::pow(static_cast<double>(test[i]) - static_cast<double>(reference[i]), 2);
+    norm += std::pow(static_cast<double>(reference[i]), 2);
+  }
+  return std::sqrt(difference / norm);
+}
+
+// One DICOM file of three energy windows: half as many scattered counts again lie under the photopeak, and the windows
+// beside it see them, each in proportion to its width.
+TEST_F(Managed, ScatterWindowsOfOneFileTravelAndTheirScatterIsModelled) {
+  const image::Projections clean = image::load_scan(federation.scan()).or_throw().projections;
+  image::Projections peak = clean, below = clean, above = clean;
+  peak.facts.windows = {{126, 154}};
+  below.facts.windows = {{92, 125}};
+  above.facts.windows = {{155, 165}};
+  const std::size_t size = clean.geometry.bins * clean.geometry.rows;
+  for (std::size_t view = 0; view < clean.geometry.views.size(); ++view) {
+    double sum = 0;
+    for (std::size_t i = view * size; i < (view + 1) * size; ++i) sum += static_cast<double>(clean.values[i]);
+    const double scattered = std::round(0.5 * sum / static_cast<double>(size));
+    for (std::size_t i = view * size; i < (view + 1) * size; ++i) {
+      peak.values[i] += static_cast<float>(scattered);
+      below.values[i] = static_cast<float>(std::round(scattered * 33 / 28));
+      above.values[i] = static_cast<float>(std::round(scattered * 10 / 28));
+    }
+  }
+  const auto file = federation.folder() / "windows.dcm";
+  image::save_scan(file, peak, {}, std::vector{below, above}).or_throw();
+  const auto volume = [&](const std::filesystem::path& scan, const char* name, const std::vector<std::string>& more) {
+    return reconstruct(scan, federation.folder() / name, more).values;
+  };
+  const std::vector<std::string> windows{"--window", "1", "--scatter-window", "2", "--scatter-window", "3"};
+  const auto wanted = volume(federation.scan(), "clean.nii", {}), plain = volume(file, "plain.nii", {"--window", "1"}),
+             corrected = volume(file, "corrected.nii", windows);
+  std::printf("NRMSE to the scan without scatter: %.3f, modelled %.3f\n", nrmse(plain, wanted), nrmse(corrected, wanted));
+  EXPECT_LT(nrmse(corrected, wanted), 0.5 * nrmse(plain, wanted));
+  std::ifstream passport(federation.folder() / "corrected.passport.json");
+  EXPECT_EQ(json::parse(passport)["model"]["scatter"]["method"], "triple energy window");
+
+  std::vector<std::string> words{std::string(TOMOGRID_BIN) + "/tomogrid-recon", file.string(), "-o",
+                                 (federation.folder() / "hand.nii").string()};
+  words.insert(words.end(), windows.begin(), windows.end());
+  const Outcome by_hand = run(words);
+  ASSERT_EQ(by_hand.status, 0) << by_hand.errors;
+  EXPECT_EQ(image::load_volume(federation.folder() / "hand.nii").or_throw().values, corrected);
+}
+
+TEST_F(Managed, AnotherNodeComputesItAgainAndEveryBitIsTheSame) {
+  const auto scan = federation.scan(), volume = federation.folder() / "v.nii";
+  reconstruct(scan, volume);
+  ASSERT_EQ(json_text(last, "node"), "large");
+  const Outcome again = federation.tomogrid("doctor", {"verify", volume.string(), volume.string() + ".receipt", "--scan",
+                                                       scan.string(), "--on", "small", "--json"});
+  EXPECT_EQ(again.status, 0) << again.output << again.errors;
+  EXPECT_EQ(json_text(again.output, "computed_again_by"), "small");
+}
+
 TEST_F(Managed, TheDecisionExplainsItself) {
   reconstruct(federation.scan(), federation.folder() / "v.nii");
   const Outcome explained = federation.tomogrid("doctor", {"explain", json_text(last, "job")});

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/file.h"
@@ -239,6 +240,28 @@ TEST_F(Deliver, StandardDeviationsLieBesideTheFirstOutput) {
     EXPECT_EQ(written->at(1), (folder.path() / expected).string());
     EXPECT_EQ(image::load_volume(written->at(1)).or_throw().values, deviation.values);
   }
+}
+
+TEST_F(Deliver, WhatWasComputedLiesBesideTheFirstOutput) {
+  put("passport.json", "{\n  \"unit\": \"counts\"\n}\n");
+  for (const auto& [output, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"a.nii.gz", "a.passport.json"}, {"b.one.hv", "b.one.passport.json"}, {"c.dcm", "c.passport.json"}}) {
+    delivery.outputs = {(folder.path() / output).string()};
+    const auto written = deliver(streams, record, "alpha", delivery);
+    ASSERT_TRUE(written) << written.error().message;
+    EXPECT_EQ(written->at(1), (folder.path() / expected).string());
+  }
+  const auto text = [&] {
+    EXPECT_TRUE(deliver(streams, record, "alpha", delivery));
+    return nlohmann::json::parse(text_of(read_file(folder.path() / "c.passport.json", mebibytes(1)).or_throw()));
+  };
+  EXPECT_EQ(text(), (nlohmann::json{{"unit", "counts"}}));
+  put("run.json", "{\"threads\": 2}\n");
+  EXPECT_EQ(text(), (nlohmann::json{{"unit", "counts"}, {"run", {{"threads", 2}}}}));
+  put("run.json", "1} , {");
+  EXPECT_EQ(text(), (nlohmann::json{{"unit", "counts"}})) << "what does not fit is left out";
+  put("passport.json", std::string(1 << 20, '['));
+  EXPECT_FALSE(deliver(streams, record, "alpha", delivery)) << "and does not overflow the stack";
 }
 
 TEST_F(Deliver, PutsTheIdentityBackIntoDicomAndNowhereElse) {

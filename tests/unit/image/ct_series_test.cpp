@@ -213,7 +213,7 @@ TEST_F(CtSeriesTest, AMissingSliceIsNoticed) {
 TEST_F(CtSeriesTest, ItIsRegisteredByFrameOfReferenceOrRefused) {
   write(cylinder, {.first_z = 80});
   TemporaryFolder scans;
-  const auto scan_in_frame = [&](const char* frame) {
+  const auto scan_in_frame = [&](const char* frame, const LoadOptions& options = {}) {
     const std::string path = (scans.path() / "scan.dcm").string();
     EXPECT_TRUE(save_scan(path, example_scan()).has_value());
     DcmFileFormat file;
@@ -223,13 +223,19 @@ TEST_F(CtSeriesTest, ItIsRegisteredByFrameOfReferenceOrRefused) {
     EXPECT_TRUE(file.getDataset()->findAndGetSequenceItem(DCM_DetectorInformationSequence, detector, 0).good());
     detector->putAndInsertString(DCM_ImagePositionPatient, "0\\0\\104.875");  // the middle row is at z = 100
     EXPECT_TRUE(file.saveFile(path.c_str()).good());
-    return load_scan(path).or_throw();
+    return load_scan(path, options).or_throw();
   };
   LoadedVolume same = map().or_throw(), other = same;
   const LoadedScan scan = scan_in_frame("1.2.8");
   ASSERT_TRUE(place_attenuation(same, scan.identity, scan.projections.geometry).has_value());
   EXPECT_NEAR(same.volume.geometry.z0.count(), -20, 1e-6);
   EXPECT_THAT(same.warnings, IsEmpty());
+  LoadedVolume aside = map().or_throw();
+  const double x0 = aside.volume.geometry.x0.count(), y0 = aside.volume.geometry.y0.count();
+  const LoadedScan told = scan_in_frame("1.2.8", {.axis = std::array{Millimetres(4), Millimetres(-154.5)}});
+  ASSERT_TRUE(place_attenuation(aside, told.identity, told.projections.geometry).has_value());
+  EXPECT_NEAR(aside.volume.geometry.x0.count(), x0 - 4, 1e-6) << "the axis is where x = 0 is";
+  EXPECT_NEAR(aside.volume.geometry.y0.count(), y0 + 154.5, 1e-6);
   const LoadedScan elsewhere = scan_in_frame("1.2.7");
   const auto refused = place_attenuation(other, elsewhere.identity, elsewhere.projections.geometry);
   ASSERT_FALSE(refused.has_value());

@@ -45,6 +45,12 @@ class DicomGeometry : public testing::Test {
     EXPECT_TRUE(dataset.findAndGetSequenceItem(DCM_RotationInformationSequence, item, 0).good());
     return *item;
   }
+  static std::vector<double> numbers_of(DcmItem& item, const DcmTagKey& tag) {
+    std::vector<double> values;
+    Float64 value = 0;
+    for (unsigned long i = 0; item.findAndGetFloat64(tag, value, i).good(); ++i) values.push_back(value);
+    return values;
+  }
   void expect_refused(const Change& change, const std::string& by, const LoadOptions& options = {}) {
     const auto scan = with(change, options);
     ASSERT_FALSE(scan.has_value()) << by;
@@ -148,6 +154,39 @@ TEST_F(DicomGeometry, TheRadiusMayBeOneOrPerViewOrInTheDetector) {
   expect_refused([](DcmDataset& d) { rotation(d).putAndInsertString(DCM_RadialPosition, "1\\2\\3"); },
                  "RadialPosition");
   expect_refused([](DcmDataset& d) { rotation(d).putAndInsertString(DCM_RadialPosition, "-5"); }, "RadialPosition");
+}
+
+TEST_F(DicomGeometry, WhereTheAxisLiesInThePatientIsAskedForWhenTheFileLeavesItOpen) {
+  const auto origin = [](const Result<LoadedScan>& scan) { return scan->identity.origin(); };
+  const auto plain = with([](DcmDataset&) {});
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_THAT(plain->warnings, testing::Not(testing::Contains(HasSubstr("--axis"))));
+  EXPECT_EQ(origin(plain)[0].count(), 0);
+  const auto table = with([](DcmDataset& d) { rotation(d).putAndInsertString(DCM_TableHeight, "154.5"); });
+  ASSERT_TRUE(table.has_value());
+  EXPECT_THAT(table->warnings, testing::Contains(HasSubstr("TableHeight (0018,1130) is 154.5 mm")));
+  EXPECT_EQ(origin(table)[1].count(), 0);
+  const auto beside = [](DcmDataset& d) {
+    const std::vector<double> place = numbers_of(detector(d), DCM_ImagePositionPatient),
+                              along = numbers_of(detector(d), DCM_ImageOrientationPatient);
+    char moved[80];
+    std::snprintf(moved, sizeof moved, "%.6g\\%.6g\\%.6g", place[0] + 30 * along[0], place[1] + 30 * along[1], place[2]);
+    detector(d).putAndInsertString(DCM_ImagePositionPatient, moved);
+  };
+  const auto shifted = with(beside);
+  ASSERT_TRUE(shifted.has_value());
+  EXPECT_THAT(shifted->warnings, testing::Contains(HasSubstr("30 mm beside the origin")));
+  const auto told = with(beside, {.axis = std::array{Millimetres(4), Millimetres(-154.5)}});
+  ASSERT_TRUE(told.has_value());
+  EXPECT_THAT(told->warnings, testing::Not(testing::Contains(HasSubstr("--axis"))));
+  EXPECT_EQ(origin(told)[0].count(), 4);
+  EXPECT_EQ(origin(told)[1].count(), -154.5);
+}
+
+TEST(Axis, IsTwoNumbers) {
+  EXPECT_EQ(parse_axis("4,-154.5").value()[1].count(), -154.5);
+  for (const char* wrong : {"", "4", "4,", ",4", "4,5,6", "x,y", "1e9,0", "nan,0"})
+    EXPECT_FALSE(parse_axis(wrong).has_value()) << wrong;
 }
 
 TEST_F(DicomGeometry, TheAxisIsMovedByItsOffsetOnceOnly) {

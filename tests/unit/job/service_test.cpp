@@ -39,6 +39,30 @@ TEST(Service, WrongParametersAreNamed) {
   }
 }
 
+TEST(Service, PresetsAreParametersOfTheService) {
+  const auto with = [](const std::string& presets) {
+    std::string document = kService;
+    document.insert(document.rfind('}'), ", \"presets\": " + presets);
+    return parse_service(document);
+  };
+  const auto service = with(R"([{"name": "bone", "study": "s", "parameters": {"iterations": 5, "filter-fwhm": 8}}])");
+  ASSERT_TRUE(service.has_value()) << service.error().message;
+  const Preset* bone = find_preset(*service, "bone");
+  ASSERT_NE(bone, nullptr);
+  EXPECT_EQ(canonical_text(bone->parameters), R"({"filter-fwhm":8.0,"iterations":5})");
+  EXPECT_EQ(find_preset(*service, "liver"), nullptr);
+  EXPECT_EQ(list_of_presets(*service), "bone      s\n          {\"filter-fwhm\":8.0,\"iterations\":5}\n");
+  for (const char* wrong :
+       {R"([{"name": "bone", "study": "s", "parameters": {"iterations": 500}}])",
+        R"([{"name": "bone", "study": "s", "parameters": {"speed": 5}}])",
+        R"([{"name": "bone", "study": "s"}])", R"([{"name": "Bone", "study": "s", "parameters": {}}])",
+        R"([{"name": "a", "study": "s", "parameters": {}}, {"name": "a", "study": "t", "parameters": {}}])"}) {
+    const auto refused = with(wrong);
+    ASSERT_FALSE(refused.has_value()) << wrong;
+    EXPECT_EQ(refused.error().code, ErrorCode::BadInput) << wrong;
+  }
+}
+
 TEST(Service, EveryTruncationIsRefused) {
   const std::string document = kService;
   for (std::size_t length = 0; length + 1 < document.size(); ++length) {
