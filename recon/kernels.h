@@ -20,6 +20,7 @@ inline constexpr std::size_t kMaxSteps = 256;   // 4096 rows
 inline constexpr std::uint32_t kRunLimit = 32;  // columns in a run; two runs' worth of lines stay in L1
 inline constexpr std::size_t kBatch = 4;        // views that go through the image together
 inline constexpr std::size_t kAhead = 4;        // entries whose image lines are fetched ahead of use
+inline constexpr std::size_t kFactorsAhead = 8;  // the same for their lines of factors, which come from memory
 inline constexpr std::uint32_t kUnattenuated = 0xffffffffU;
 inline constexpr float kAttenuationScale = 65535.0F;
 

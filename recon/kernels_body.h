@@ -48,6 +48,14 @@ inline Vec five_taps(const Vec* centre, const Vec& c0, const Vec& c1, const Vec&
   return fma(c2, outer, fma(c1, inner, multiply(c0, centre[0])));
 }
 
+// The line of factors of an entry ahead of `e`; lines follow each other, but not across pages, where processors do not look.
+inline void fetch_factors(const ViewRows& view, std::uint32_t e, std::size_t line_size) {
+  const std::uint32_t factors = view.entries[e + kFactorsAhead].factors;
+  if (factors == kUnattenuated) return;
+  const std::uint16_t* ahead = view.attenuation + factors * line_size;
+  for (std::size_t j = 0; j < line_size; j += 32) prefetch(reinterpret_cast<const float*>(ahead + j));
+}
+
 // lines[n] = filtered (attenuation x image line) for entries [begin, end).
 template <std::size_t Q, bool kAttenuated>
 void weigh(const ViewRows& view, std::uint32_t begin, std::uint32_t end, const float* image, const Workspace& work) {
@@ -58,6 +66,7 @@ void weigh(const ViewRows& view, std::uint32_t begin, std::uint32_t end, const f
     const float* source = image + entry.column * line_size;
     const float* ahead = image + view.entries[e + kAhead].column * line_size;  // entries are padded by 8
     for (std::size_t j = 0; j < q; ++j) prefetch(ahead + j * kLanes);
+    if constexpr (kAttenuated) fetch_factors(view, e, line_size);
     for (std::size_t j = 0; j < q; ++j) line[j + 2] = load(source + j * kLanes);
     if constexpr (kAttenuated) {
       if (entry.factors == kUnattenuated) {
@@ -83,6 +92,7 @@ void unweigh(const ViewRows& view, std::uint32_t begin, std::uint32_t end, float
     const RowEntry& entry = view.entries[e];
     const float* ahead = image + view.entries[e + kAhead].column * line_size;
     for (std::size_t j = 0; j < q; ++j) prefetch(ahead + j * kLanes);
+    if constexpr (kAttenuated) fetch_factors(view, e, line_size);
     const float* in = work.lines + (e - begin) * line_size;
     for (std::size_t j = 0; j < q; ++j) line[j + 2] = load(in + j * kLanes);
     extend_two<Q>(line, q);
