@@ -60,6 +60,8 @@ struct Workspace {
   float* states;  // [view of the batch][state_bins][step][lane]
   float* lines;   // [2 * kRunLimit][step][lane]
   std::size_t state_bins, steps;
+  // [column]: 0 where the image that backward() adds to has not been written yet, whatever lies there. Null: all has been.
+  std::uint8_t* written = nullptr;
 };
 
 // A point of the ray grid: the mean of four neighbouring columns of the map.

@@ -98,7 +98,14 @@ void unweigh(const ViewRows& view, std::uint32_t begin, std::uint32_t end, float
     extend_two<Q>(line, q);
     const Vec c0 = set(entry.along[0]), c1 = set(entry.along[1]), c2 = set(entry.along[2]);
     float* target = image + entry.column * line_size;
+    const bool fresh = work.written != nullptr && work.written[entry.column] == 0;
     const auto accumulate = [&](auto factor) {
+      if (fresh) {  // a sum with 0, without the 0
+        for (std::size_t j = 0; j < q; ++j)
+          store(target + j * kLanes, multiply(factor(j), five_taps(line + j + 2, c0, c1, c2)));
+        work.written[entry.column] = 1;
+        return;
+      }
       for (std::size_t j = 0; j < q; ++j) {
         store(target + j * kLanes, fma(factor(j), five_taps(line + j + 2, c0, c1, c2), load(target + j * kLanes)));
       }

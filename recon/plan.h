@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -155,6 +156,9 @@ class Projector final {
   std::array<ViewRows, kBatch> rows_of(std::size_t begin, std::size_t count, Thread& thread) const;
   template <class Work>
   void for_batches(const Group& group, Work work) const;
+  // image = sum over the batches of what `batch` back projects.
+  void backward_group(const Group& group, Buffer<float>& image, Thread& thread,
+                      const std::function<void(std::size_t, std::size_t)>& batch) const;
 
   const PlanData& plan_;
   Ranks& ranks_;

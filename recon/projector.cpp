@@ -10,6 +10,7 @@ namespace tomogrid::recon {
 
 struct Projector::Thread {
   Buffer<float> states, lines;
+  std::vector<std::uint8_t> written;  // columns of the group's image
   std::array<std::vector<RowEntry>, kBatch> entries;  // copies with their own attenuation, when that is made each time
   std::array<Buffer<std::uint16_t>, kBatch> factors;
   RayScratch rays;
@@ -47,6 +48,7 @@ Projector::Projector(const PlanData& plan, Ranks& ranks) : plan_(plan), ranks_(r
     auto thread = std::make_unique<Thread>();
     thread->states = Buffer<float>(plan.batch * plan.state_bins * plan.axial.line());
     thread->lines = Buffer<float>(2 * kRunLimit * plan.axial.line());
+    thread->written.resize(plan.columns.size());
     threads_.push_back(std::move(thread));
   }
 }
@@ -85,8 +87,20 @@ void Projector::for_groups(std::size_t subset, Work work) {
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::size_t g = 0; g < part.groups.size(); ++g) {
     Thread& thread = *threads_[static_cast<std::size_t>(omp_get_thread_num())];
-    const Workspace workspace{thread.states.data(), thread.lines.data(), plan_.state_bins, plan_.axial.steps};
+    const Workspace workspace{thread.states.data(), thread.lines.data(), plan_.state_bins, plan_.axial.steps,
+                              thread.written.data()};
     work(part.groups[g], group_images_[g], thread, workspace);
+  }
+}
+
+// A group's image needs no clearing before it: its first view writes most of it. What no view has written is 0.
+void Projector::backward_group(const Group& group, Buffer<float>& image, Thread& thread,
+                               const std::function<void(std::size_t, std::size_t)>& batch) const {
+  std::fill(thread.written.begin(), thread.written.end(), std::uint8_t{0});
+  for_batches(group, batch);
+  const std::size_t line = plan_.axial.line();
+  for (std::size_t c = 0; c < thread.written.size(); ++c) {
+    if (thread.written[c] == 0) std::fill_n(image.data() + c * line, line, 0.0F);
   }
 }
 
@@ -171,8 +185,7 @@ void Projector::em_update(std::size_t subset, const Planes& planes, const float*
                           std::vector<PlaneTotals>& totals) {
   const std::size_t plane_size = plan_.plane_size(), line = plan_.axial.line(), state_size = plan_.state_bins * line;
   for_groups(subset, [&](const Group& group, Buffer<float>& image, Thread& thread, const Workspace& work) {
-    image.clear();
-    for_batches(group, [&](std::size_t begin, std::size_t count) {
+    backward_group(group, image, thread, [&](std::size_t begin, std::size_t count) {
       const std::array<ViewRows, kBatch> rows = rows_of(begin, count, thread);
       plan_.kernels->forward(rows.data(), count, estimate, work);
       for (std::size_t v = begin; v < begin + count; ++v) {
@@ -214,8 +227,7 @@ void Projector::em_update(std::size_t subset, const Planes& planes, const float*
 void Projector::backward(std::size_t subset, const float* planes, float* out) {
   const std::size_t plane_size = plan_.plane_size(), line = plan_.axial.line(), state_size = plan_.state_bins * line;
   for_groups(subset, [&](const Group& group, Buffer<float>& image, Thread& thread, const Workspace& work) {
-    image.clear();
-    for_batches(group, [&](std::size_t begin, std::size_t count) {
+    backward_group(group, image, thread, [&](std::size_t begin, std::size_t count) {
       std::memset(work.states, 0, count * state_size * sizeof(float));
       for (std::size_t v = begin; v < begin + count; ++v) {
         float* plane = work.states + (v - begin) * state_size + plan_.margin * line;
