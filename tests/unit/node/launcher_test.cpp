@@ -135,6 +135,22 @@ class LauncherTest : public ::testing::Test {
     std::move(sink->write(0, bytes_of(content))).or_throw();
     std::move(sink->complete()).or_throw();
   }
+  // What a worker with two processors on two sockets finds around itself; with `ranks` it may be two processes.
+  std::string surroundings_on_two_sockets(bool ranks) {
+    LauncherOptions with_sockets = options();
+    with_sockets.seats = {{"", 0, 0}, {"", 1, 1}};
+    with_sockets.mpirun = "/usr/bin/mpirun";
+    launcher_ = std::make_unique<Launcher>(with_sockets, scratch_, *journal_, loop_.hooks());
+    launcher_->prepare({key_, {{"scan.f32", Bytes(6), {}}}});
+    write_input("abcdef");
+    auto wanted = order("surroundings");
+    wanted.ranks = ranks;
+    wanted.order.grant.cores = 2;
+    launcher_->start(wanted);
+    EXPECT_EQ(exited().status, 0);
+    return std::string(
+        text_of(read_file(scratch_.folder(key_) / "out" / "volume.f32", mebibytes(1)).or_throw()));
+  }
   wire::WorkerExited exited() {
     EXPECT_TRUE(loop_.run_until([&] { return !loop_.all<wire::WorkerExited>().empty(); }));
     const auto all = loop_.all<wire::WorkerExited>();
@@ -189,36 +205,15 @@ TEST_F(LauncherTest, WorkerHasWhatItNeedsAndNothingElse) {
 TEST_F(LauncherTest, AJobOnTwoSocketsIsStartedByMpirunWithARankForEach) {
   if (::access("/usr/bin/mpirun", X_OK) != 0 || std::thread::hardware_concurrency() < 2)
     GTEST_SKIP() << "needs mpirun and two processors";
-  LauncherOptions with_sockets = options();
-  with_sockets.seats = {{"", 0, 0}, {"", 1, 1}};
-  with_sockets.mpirun = "/usr/bin/mpirun";
-  launcher_ = std::make_unique<Launcher>(with_sockets, scratch_, *journal_, loop_.hooks());
-  launcher_->prepare({key_, {{"scan.f32", Bytes(6), {}}}});
-  write_input("abcdef");
-  auto two = order("surroundings");
-  two.ranks = true;
-  two.order.grant.cores = 2;
-  launcher_->start(two);
-  EXPECT_EQ(exited().status, 0);
+  const std::string text = surroundings_on_two_sockets(true);
   EXPECT_GE(loop_.said<job::Progress>().size(), 1U);
-  const std::string text(text_of(read_file(scratch_.folder(key_) / "out" / "volume.f32", mebibytes(1)).or_throw()));
   EXPECT_THAT(text, HasSubstr("OMPI_COMM_WORLD_SIZE=2\n"));
   EXPECT_THAT(text, HasSubstr("OMP_NUM_THREADS=1\n"));
   EXPECT_THAT(text, HasSubstr("cpus=1\n"));
 }
 
 TEST_F(LauncherTest, AServiceThatIsOneProcessStaysOne) {
-  LauncherOptions with_sockets = options();
-  with_sockets.seats = {{"", 0, 0}, {"", 1, 1}};
-  with_sockets.mpirun = "/usr/bin/mpirun";
-  launcher_ = std::make_unique<Launcher>(with_sockets, scratch_, *journal_, loop_.hooks());
-  launcher_->prepare({key_, {{"scan.f32", Bytes(6), {}}}});
-  write_input("abcdef");
-  auto one = order("surroundings");
-  one.order.grant.cores = 2;
-  launcher_->start(one);
-  EXPECT_EQ(exited().status, 0);
-  const std::string text(text_of(read_file(scratch_.folder(key_) / "out" / "volume.f32", mebibytes(1)).or_throw()));
+  const std::string text = surroundings_on_two_sockets(false);
   EXPECT_THAT(text, ::testing::Not(HasSubstr("OMPI_COMM_WORLD_SIZE")));
   EXPECT_THAT(text, HasSubstr("OMP_NUM_THREADS=2\n"));
 }
