@@ -86,6 +86,12 @@ Result<job::Parameters> parse_parameters(const std::vector<std::string>& words,
   return parameters;
 }
 
+double passes_of(const job::Parameters& parameters) {
+  const auto found = parameters.find("iterations");
+  const auto* passes = found != parameters.end() ? std::get_if<std::int64_t>(&found->second) : nullptr;
+  return passes != nullptr ? static_cast<double>(*passes) : 4.0;
+}
+
 std::string in_words(const job::Parameters& parameters) {
   std::string text;
   for (const auto& [name, value] : parameters) {

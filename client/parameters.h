@@ -15,6 +15,9 @@ namespace tomogrid::client {
 Result<job::Parameters> parse_parameters(const std::vector<std::string>& words,
                                          const std::optional<job::ServiceDescriptor>& service);
 
+// Passes over the views that a reconstruction with these parameters makes; the service's default when they do not say.
+double passes_of(const job::Parameters& parameters);
+
 // "algorithm osem, iterations 4, subsets 8": for people and for the DICOM result.
 std::string in_words(const job::Parameters& parameters);
 

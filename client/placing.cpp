@@ -179,7 +179,7 @@ void Client::open_pinned(const Now& now, Task& task) {
   give_up(now, task,
           {ErrorCode::Unreachable, "nobody tells where node " + task.pin->name +
                                        " is: no registry that can be reached lists it, and it has not been used "
-                                       "before; give --node HOST:PORT,KEY"});
+                                       "before; give its address, HOST:PORT,KEY, instead of the name"});
 }
 
 // What a registry says now; else what the user configured or what the journal remembers.

@@ -72,11 +72,7 @@ JobPlan recon_plan(const Arguments& arguments, const PreparedScan& scan, const j
   JobPlan plan;
   plan.request.service = kReconService;
   plan.request.parameters = parameters;
-  const auto iterations = parameters.find("iterations");
-  const double passes = iterations != parameters.end() && std::holds_alternative<std::int64_t>(iterations->second)
-                            ? static_cast<double>(std::get<std::int64_t>(iterations->second))
-                            : 4.0;
-  plan.request.needs = recon_needs(scan, cores_of(arguments), passes);
+  plan.request.needs = recon_needs(scan, cores_of(arguments), passes_of(parameters));
   plan.request.needs.labels = arguments.texts("label");
   plan.request.inputs = scan.facts;
   plan.request.outputs_required = {streams::volume_header, streams::volume_data};

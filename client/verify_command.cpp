@@ -9,6 +9,7 @@
 #include "certs/content_hash.h"
 #include "certs/files.h"
 #include "client/commands.h"
+#include "client/parameters.h"
 #include "client/receipt.h"
 #include "client/run.h"
 #include "client/scan.h"
@@ -104,7 +105,7 @@ std::string compute_again(const Arguments& arguments, const PreparedScan& scan, 
   JobPlan plan;
   plan.request.service = judged.receipt.service;
   plan.request.parameters = job::parse_parameters(judged.receipt.parameters).or_throw();
-  plan.request.needs = recon_needs(scan, 0, 4.0);
+  plan.request.needs = recon_needs(scan, 0, passes_of(plan.request.parameters));
   plan.request.inputs = scan.facts;
   plan.request.outputs_required = {streams::volume_header, streams::volume_data};
   plan.request.node = parse_node(arguments.text("on")).or_throw();
